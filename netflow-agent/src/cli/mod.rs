@@ -1,0 +1,84 @@
+//! The command line: one file per verb, each with its `Args` and its `run`. Data goes to `Streams::out`,
+//! words to `Streams::err`; nothing here decides anything about flows or policies.
+
+use std::io::Write;
+
+use clap::{Parser, Subcommand};
+
+pub mod exit;
+
+pub use exit::{Exit, Failure};
+
+macro_rules! verbs {
+    ($($(#[$attribute:meta])* $variant:ident $module:ident),* $(,)?) => {
+        $(pub mod $module;)*
+
+        /// What to do.
+        #[derive(Debug, Subcommand)]
+        pub enum Verb {
+            $($(#[$attribute])* $variant($module::Args),)*
+        }
+
+        impl Verb {
+            fn run(self, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
+                match self {
+                    $(Self::$variant(args) => $module::run(args, streams),)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Run the agent on this node
+    Run run,
+    /// Show the observed edges
+    Observe observe,
+    /// Draw the dependency graph
+    Graph graph,
+    /// Generate least-privilege NetworkPolicies from what was observed
+    GeneratePolicies generate_policies,
+    /// Replay the observed edges against policies
+    Replay replay,
+    /// Judge connections by policies, in a batch
+    Evaluate evaluate,
+    /// Explain one verdict
+    Explain explain,
+    /// Check that connections are allowed or denied as intended
+    Assert assert,
+    /// Show who can reach whom
+    Connectivity connectivity,
+    /// Compare two sets of policies by their meaning
+    Diff diff,
+    /// Find faults in policies
+    Audit audit,
+    /// Learn on the first part of the window, replay the rest
+    Backtest backtest,
+    /// Write a recording
+    Export export,
+    /// Check this machine
+    Doctor doctor,
+    /// Print a shell completion script
+    Completion completion,
+}
+
+/// Observe flows, map them to workloads, and generate network policy.
+#[derive(Debug, Parser)]
+#[command(name = "netflow-agent", version, about, propagate_version = true)]
+pub struct Command {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Where a verb reads and writes; tests hand in buffers.
+pub struct Streams<'a> {
+    pub input: &'a mut dyn std::io::Read,
+    pub out: &'a mut dyn Write,
+    pub err: &'a mut dyn Write,
+}
+
+impl Command {
+    pub fn run(self, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
+        self.verb.run(streams)
+    }
+}

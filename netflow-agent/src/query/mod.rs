@@ -1,0 +1,1 @@
+//! Which edges were asked for: filters by namespace, workload, port, protocol and window.

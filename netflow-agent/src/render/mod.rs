@@ -1,0 +1,1 @@
+//! From rule sets and answers to bytes: YAML, JSON, text.

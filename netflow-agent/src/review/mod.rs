@@ -1,0 +1,1 @@
+//! What people decided about edges: the review file. In: its YAML. Out: approved, denied, declared, widened.

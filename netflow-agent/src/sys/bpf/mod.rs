@@ -1,0 +1,1 @@
+//! The kernel programs: what they require, how they load, attach and are drained.

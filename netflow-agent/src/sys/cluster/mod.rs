@@ -1,0 +1,1 @@
+//! The Kubernetes API: watches, and reaching agents by port-forward.

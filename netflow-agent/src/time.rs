@@ -1,0 +1,235 @@
+//! Moments, hours and windows. The pure rooms get every moment from outside: the clock is `sys::clock`.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// A moment: milliseconds since the Unix epoch, UTC. Written as RFC 3339.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(i64);
+
+/// The text was no RFC 3339 date-time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an RFC 3339 time, such as 2026-11-20T10:00:00Z")]
+pub struct NotATime;
+
+impl Time {
+    pub const MIN: Self = Self(i64::MIN);
+    pub const MAX: Self = Self(i64::MAX);
+
+    pub const fn from_milliseconds(milliseconds: i64) -> Self {
+        Self(milliseconds)
+    }
+
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000))
+    }
+
+    pub const fn milliseconds(self) -> i64 {
+        self.0
+    }
+
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
+    /// The hour that this moment falls in.
+    pub const fn hour(self) -> Hour {
+        Hour(self.0.div_euclid(Hour::MILLISECONDS))
+    }
+
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1_000)))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(timestamp) => fmt::Display::fmt(&timestamp, f),
+            // Only the sentinels are out of range, and they mark open ends.
+            Err(_) => f.write_str("-"),
+        }
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Time {
+    type Err = NotATime;
+
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        text.parse::<jiff::Timestamp>().map(|at| Self(at.as_millisecond())).map_err(|_unparsed| NotATime)
+    }
+}
+
+/// A whole hour, counted from the Unix epoch. Written as the RFC 3339 time of its start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hour(i64);
+
+impl Hour {
+    const MILLISECONDS: i64 = 3_600_000;
+
+    pub const fn from_index(index: i64) -> Self {
+        Self(index)
+    }
+
+    /// Hours since the Unix epoch.
+    pub const fn index(self) -> i64 {
+        self.0
+    }
+
+    pub const fn start(self) -> Time {
+        Time(self.0.saturating_mul(Self::MILLISECONDS))
+    }
+
+    pub const fn end(self) -> Time {
+        Time(self.0.saturating_add(1).saturating_mul(Self::MILLISECONDS))
+    }
+}
+
+impl fmt::Display for Hour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.start(), f)
+    }
+}
+
+impl fmt::Debug for Hour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A span of time, both ends included: a flow is in it when its [first, last] meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub from: Time,
+    pub to: Time,
+}
+
+impl Window {
+    pub const ALL: Self = Self { from: Time::MIN, to: Time::MAX };
+
+    pub const fn meets(self, first: Time, last: Time) -> bool {
+        first.0 <= self.to.0 && self.from.0 <= last.0
+    }
+}
+
+/// What `--since` and `--until` take: a duration back from the window's end, or a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    Ago { milliseconds: i64 },
+    At(Time),
+}
+
+/// The text was neither a duration nor a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a duration (90m, 24h, 7d, 1w) nor an RFC 3339 time (2026-11-20T10:00:00Z)")]
+pub struct NotAMoment;
+
+impl Moment {
+    /// The moment meant, where `end` is what durations count back from.
+    pub const fn resolve(self, end: Time) -> Time {
+        match self {
+            Self::At(time) => time,
+            Self::Ago { milliseconds } => Time(end.0.saturating_sub(milliseconds)),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = NotAMoment;
+
+    fn from_str(text: &str) -> Result<Self, NotAMoment> {
+        match duration(text) {
+            Some(milliseconds) => Ok(Self::Ago { milliseconds }),
+            None => text.parse().map(Self::At).map_err(|NotATime| NotAMoment),
+        }
+    }
+}
+
+/// `90m`, `1h30m`, `7d`, `1w`, in milliseconds; a unit is needed, as kubectl wants it.
+fn duration(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut total: i64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: i64 = rest[..digits].parse().ok()?;
+        let after = &rest[digits..];
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let unit = match &after[..letters] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 7 * 86_400_000,
+            _ => return None,
+        };
+        total = total.checked_add(number.checked_mul(unit)?)?;
+        rest = &after[letters..];
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+/// A duration flag of the command line, such as `--interval 10s`, in milliseconds.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, NotADuration> {
+    duration(text)
+        .and_then(|ms| u64::try_from(ms).ok())
+        .map(std::time::Duration::from_millis)
+        .ok_or(NotADuration)
+}
+
+/// The text was no duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a duration, such as 10s, 90m, 24h, 7d or 1w")]
+pub struct NotADuration;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_take_the_units_of_kubectl_and_days_and_weeks() {
+        for (text, expected) in [
+            ("90m", Some(5_400_000)),
+            ("1h30m", Some(5_400_000)),
+            ("24h", Some(86_400_000)),
+            ("7d", Some(604_800_000)),
+            ("1w", Some(604_800_000)),
+            ("0s", Some(0)),
+            ("", None),
+            ("24", None),
+            ("h", None),
+            ("-1h", None),
+            ("1y", None),
+            ("99999999999999999999h", None),
+            ("9999999999999999w", None),
+        ] {
+            assert_eq!(duration(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_duration_or_a_time() {
+        let end: Time = "2026-11-20T12:00:00Z".parse().expect("a time");
+        let at = |text: &str| text.parse::<Moment>().map(|moment| moment.resolve(end).to_string());
+        assert_eq!(at("90m").as_deref(), Ok("2026-11-20T10:30:00Z"));
+        assert_eq!(at("2026-11-20T10:00:00Z").as_deref(), Ok("2026-11-20T10:00:00Z"));
+        assert_eq!(at("2026-11-20T12:00:00+02:00").as_deref(), Ok("2026-11-20T10:00:00Z"));
+        assert_eq!(at("yesterday"), Err(NotAMoment));
+    }
+
+    #[test]
+    fn an_hour_holds_its_start_and_not_its_end() {
+        let hour = "2026-11-20T10:59:59.999Z".parse::<Time>().expect("a time").hour();
+        assert_eq!(hour.to_string(), "2026-11-20T10:00:00Z");
+        assert_eq!(hour.start().hour(), hour);
+        assert_ne!(hour.end().hour(), hour);
+        assert_eq!(Time::from_milliseconds(-1).hour().index(), -1);
+    }
+}
