@@ -8,6 +8,10 @@ use std::sync::Arc;
 use crate::net::Protocol;
 use crate::time::{Hour, Time};
 
+mod sample;
+
+pub use sample::Sample;
+
 /// Which end of the conversation this flow's node held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {

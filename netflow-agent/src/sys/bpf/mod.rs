@@ -1,1 +1,9 @@
-//! The kernel programs: what they require, how they load, attach and are drained.
+//! The kernel programs: what they require, how they load, attach and are drained. In: a cgroup2 tree and the
+//! time. Out: samples, and every loss by its cause. Dropping a `Capture` detaches everything.
+
+mod capture;
+mod error;
+pub mod require;
+
+pub use capture::{Capture, Drained, Options};
+pub use error::Error;
