@@ -8,7 +8,9 @@ use std::sync::Arc;
 use crate::net::Protocol;
 use crate::time::{Hour, Time};
 
+pub mod orient;
 mod sample;
+pub mod sum;
 
 pub use sample::Sample;
 

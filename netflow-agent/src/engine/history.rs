@@ -1,0 +1,251 @@
+//! The inventory in time. In: objects applied, deleted, listed. Out: versions of each object with `from` and
+//! `to`, those that changed since the last save first of all.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::input::Kinds;
+use crate::manifest::{Meta, Object, Phase};
+use crate::recording::Observed;
+use crate::time::Time;
+
+/// What makes an object the same one over its versions, but for its UID.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    pub kind: Arc<str>,
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl Name {
+    pub fn of(object: &Object) -> Self {
+        let meta = meta(object);
+        Self { kind: kind(object), namespace: Arc::clone(&meta.namespace), name: Arc::clone(&meta.name) }
+    }
+}
+
+/// The objects there are, and the versions that ended since the last save.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    current: BTreeMap<Name, Version>,
+    /// Versions that are over and not saved yet.
+    ended: Vec<Observed>,
+    /// UIDs that are gone: an event about them that comes late changes nothing.
+    gone: BTreeMap<Arc<str>, Time>,
+}
+
+#[derive(Debug)]
+struct Version {
+    observed: Observed,
+    /// When the event came that this version is from.
+    at: Time,
+    unsaved: bool,
+}
+
+/// What an event did.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    Nothing,
+    /// This object is so from then on. `replaced` is an earlier version of it with other addresses, or
+    /// another object of its name.
+    Began {
+        object: Arc<Object>,
+        from: Time,
+        replaced: Option<Arc<Object>>,
+    },
+    Ended(Arc<Object>),
+}
+
+impl History {
+    /// Gone UIDs that are remembered: enough for any burst of late events.
+    const GONE: usize = 4_096;
+
+    /// Goes on from versions that had no end when they were stored.
+    pub(super) fn resume(open: Vec<Observed>) -> Self {
+        let mut history = Self::default();
+        for observed in open {
+            let at = observed.from.unwrap_or(Time::MIN);
+            let name = Name::of(&observed.object);
+            let newer = history.current.get(&name).is_none_or(|version| version.at <= at);
+            if newer {
+                history.current.insert(name, Version { observed, at, unsaved: false });
+            }
+        }
+        history
+    }
+
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Observed> {
+        self.current.values().map(|version| &version.observed)
+    }
+
+    /// A full list has this object: whatever was said before, it is there.
+    pub(super) fn listed(&mut self, object: Object, at: Time) -> Step {
+        if let Some(uid) = &meta(&object).uid {
+            self.gone.remove(uid);
+        }
+        self.apply(object, at)
+    }
+
+    /// An object was added or changed.
+    pub(super) fn apply(&mut self, object: Object, at: Time) -> Step {
+        let name = Name::of(&object);
+        let uid = meta(&object).uid.clone();
+        if uid.as_ref().is_some_and(|uid| self.gone.contains_key(uid)) {
+            return Step::Nothing;
+        }
+        let mut from = begun(&object, at);
+        let mut replaced = None;
+        if let Some(before) = self.current.get(&name) {
+            if *before.observed.object == object || before.at > at {
+                return Step::Nothing;
+            }
+            let same = meta(&before.observed.object).uid == uid;
+            if same {
+                from = at;
+            } else if created_before(&object, &before.observed.object) {
+                return Step::Nothing;
+            }
+            let until = if same { at } else { from.min(at) };
+            replaced = self.end(&name, until, !same);
+        }
+        let object = Arc::new(object);
+        let observed =
+            Observed { from: Some(from), to: None, gateways: Vec::new(), object: Arc::clone(&object) };
+        self.current.insert(name, Version { observed, at, unsaved: true });
+        Step::Began { object, from, replaced }
+    }
+
+    /// An object was deleted. An event about another object of that name changes nothing.
+    pub(super) fn delete(&mut self, object: &Object, at: Time) -> Step {
+        let name = Name::of(object);
+        let uid = &meta(object).uid;
+        if let Some(uid) = uid {
+            self.forget(uid, at);
+        }
+        match self.current.get(&name) {
+            Some(version) if uid.is_none() || meta(&version.observed.object).uid == *uid => {
+                // The last state says more than the one before it: a container's end, above all.
+                let (from, gone) = (version.observed.from, finished(object));
+                let ended = Arc::clone(&version.observed.object);
+                self.end(&name, gone.filter(|end| from.is_none_or(|from| from < *end)).unwrap_or(at), true);
+                Step::Ended(ended)
+            }
+            _ => Step::Nothing,
+        }
+    }
+
+    /// Ends what a full list no longer has; gives back what ended.
+    pub(super) fn retain(&mut self, kinds: &Kinds, listed: &[Name], at: Time) -> Vec<Arc<Object>> {
+        let gone: Vec<Name> = self
+            .current
+            .iter()
+            .filter(|(name, version)| {
+                let spoken_for = match kinds {
+                    Kinds::All => true,
+                    Kinds::One(kind) => name.kind == *kind,
+                };
+                spoken_for && version.at <= at && listed.binary_search(name).is_err()
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        gone.iter().filter_map(|name| self.end(name, at, true)).collect()
+    }
+
+    /// The default gateways of this node's pods travel with its Node.
+    pub(super) fn set_gateways(&mut self, node: &str, gateways: &[IpAddr]) {
+        for version in self.current.values_mut() {
+            let ours = matches!(&*version.observed.object, Object::Node(it) if &*it.meta.name == node);
+            if ours && version.observed.gateways != gateways {
+                version.observed.gateways = gateways.to_vec();
+                version.unsaved = true;
+            }
+        }
+    }
+
+    /// Versions that began, changed or ended since the last save.
+    pub(super) fn unsaved(&self) -> Vec<Observed> {
+        let current =
+            self.current.values().filter(|version| version.unsaved).map(|version| &version.observed);
+        self.ended.iter().chain(current).cloned().collect()
+    }
+
+    pub(super) fn saved(&mut self) {
+        self.ended.clear();
+        for version in self.current.values_mut() {
+            version.unsaved = false;
+        }
+    }
+
+    fn end(&mut self, name: &Name, at: Time, gone: bool) -> Option<Arc<Object>> {
+        let version = self.current.remove(name)?;
+        let mut observed = version.observed;
+        if gone && let Some(uid) = meta(&observed.object).uid.clone() {
+            self.forget(&uid, at);
+        }
+        let object = Arc::clone(&observed.object);
+        let end = at.max(observed.from.unwrap_or(at));
+        // A pod that is over gave its address back when its last container ended.
+        observed.to = Some(finished(&object).map_or(end, |finished| finished.min(end)));
+        self.ended.push(observed);
+        Some(object)
+    }
+
+    fn forget(&mut self, uid: &Arc<str>, at: Time) {
+        self.gone.insert(Arc::clone(uid), at);
+        while self.gone.len() > Self::GONE {
+            let oldest = self.gone.iter().min_by_key(|(_, at)| **at).map(|(uid, _)| Arc::clone(uid));
+            if let Some(oldest) = oldest {
+                self.gone.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// When the first version of an object began to be so: a pod has its address from its start.
+fn begun(object: &Object, at: Time) -> Time {
+    match object {
+        Object::Pod(pod) => pod.started.unwrap_or(at).min(at),
+        _ => at,
+    }
+}
+
+fn finished(object: &Object) -> Option<Time> {
+    match object {
+        Object::Pod(pod) if matches!(pod.phase, Phase::Succeeded | Phase::Failed) => pod.finished,
+        _ => None,
+    }
+}
+
+fn created_before(one: &Object, other: &Object) -> bool {
+    matches!((meta(one).created, meta(other).created), (Some(one), Some(other)) if one < other)
+}
+
+/// The kind as the API spells it.
+pub fn kind(object: &Object) -> Arc<str> {
+    match object {
+        Object::Pod(_) => "Pod".into(),
+        Object::Namespace(_) => "Namespace".into(),
+        Object::Service(_) => "Service".into(),
+        Object::EndpointSlice(_) => "EndpointSlice".into(),
+        Object::Node(_) => "Node".into(),
+        Object::NetworkPolicy(_) => "NetworkPolicy".into(),
+        Object::Workload(workload) => workload.kind.as_str().into(),
+        Object::Caller(caller) => format!("{:?}", caller.kind).into(),
+        Object::OtherPolicy { kind, .. } | Object::Other { kind, .. } => Arc::clone(kind),
+    }
+}
+
+pub fn meta(object: &Object) -> &Meta {
+    match object {
+        Object::Pod(it) => &it.meta,
+        Object::Namespace(it) => &it.meta,
+        Object::Service(it) => &it.meta,
+        Object::EndpointSlice(it) => &it.meta,
+        Object::Node(it) => &it.meta,
+        Object::NetworkPolicy(it) => &it.meta,
+        Object::Workload(it) => &it.meta,
+        Object::Caller(it) => &it.meta,
+        Object::OtherPolicy { meta, .. } | Object::Other { meta, .. } => meta,
+    }
+}

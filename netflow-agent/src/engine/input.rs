@@ -1,0 +1,102 @@
+//! All that the engine can be told, and all that it can answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::flow::sum::Span;
+use crate::flow::{Coverage, Flow, FlowKey, Sample};
+use crate::manifest::Object;
+use crate::recording::Observed;
+use crate::time::Time;
+
+/// One thing that happened. The same sequence of inputs gives the same sequence of outputs.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Sample(Sample),
+    /// Flows that were lost before they became samples, and why.
+    Lost {
+        cause: Arc<str>,
+        flows: u64,
+        at: Time,
+    },
+    Change(Box<Change>),
+    /// The pod folders that the cgroup tree has now.
+    Cgroups {
+        folders: Vec<PodCgroup>,
+        at: Time,
+    },
+    /// A drain is complete: the hooks were attached and drained in all of this span.
+    Drained(Span),
+    /// The last `Save` is on disk.
+    Saved {
+        at: Time,
+    },
+}
+
+/// What the inventory learned. Events may come late and in any order; each carries its own time.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// All objects of these kinds that there are at this time; others of these kinds are gone.
+    Listed {
+        kinds: Kinds,
+        objects: Vec<Object>,
+        at: Time,
+    },
+    Applied {
+        object: Object,
+        at: Time,
+    },
+    Deleted {
+        object: Object,
+        at: Time,
+    },
+    /// Default gateways of this node's pods: addresses that are the node's.
+    Gateways {
+        ips: Vec<IpAddr>,
+    },
+}
+
+/// Which kinds a list speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    /// An inventory of manifests: all there is.
+    All,
+    /// A watch of one kind, as the API spells it.
+    One(Arc<str>),
+}
+
+/// A folder of the cgroup tree that belongs to a pod: the pod's own, or one below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodCgroup {
+    /// The id that the kernel gives with a socket: the folder's inode number.
+    pub id: u64,
+    /// The pod's UID, as the folder's name carries it.
+    pub pod: Arc<str>,
+    /// The kubepods folder above it: one per kubelet that has its pods on this kernel.
+    pub tree: u64,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    Nothing,
+    /// Write this, then answer `Saved`. When it cannot be written, do not: it comes again, grown.
+    Save(Batch),
+}
+
+/// What the store has not seen yet, in a fixed order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    pub coverage: Vec<Coverage>,
+    pub flows: Vec<Flow>,
+    /// Rows of earlier batches that no longer hold: unanswered UDP that was answered in the same hour.
+    pub answered: Vec<FlowKey>,
+    /// Objects that came, changed or went: a version is known by its object and its `from`.
+    pub objects: Vec<Observed>,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.coverage.is_empty() && self.flows.is_empty() && self.objects.is_empty()
+    }
+}

@@ -1,0 +1,234 @@
+//! Naming the local end of a sample at capture. In: a sample and what is known of pods, cgroups, network
+//! namespaces and addresses. Out: the pod, the node itself, another node's, or not known yet. Never a guess.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::input::PodCgroup;
+use super::tenure::{Addresses, Holder};
+use crate::flow::Sample;
+use crate::manifest::{Object, Pod};
+use crate::time::Time;
+
+/// Whose socket it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Pod(Arc<str>),
+    /// A process of the node itself, or an address that no object names: address and time tell at the query.
+    Local(IpAddr),
+    /// Another node's, on the same kernel: not ours to report.
+    Foreign,
+    /// Neither pod nor address is known yet.
+    NotYet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    Ours,
+    HostNetwork,
+    Elsewhere,
+}
+
+#[derive(Clone, Debug)]
+struct Folder {
+    pod: Arc<str>,
+    tree: u64,
+    seen: Time,
+}
+
+/// What a network namespace is known to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Owner {
+    Pod(Arc<str>),
+    /// The node's own, with its host-network pods.
+    Host,
+    Foreign,
+}
+
+#[derive(Clone, Debug)]
+struct Namespace {
+    owner: Owner,
+    /// Known by its cgroup, or by an address that nobody else claimed for long enough.
+    sure: bool,
+    since: Time,
+    seen: Time,
+}
+
+/// All that naming knows.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) addresses: Addresses,
+    node: Arc<str>,
+    pods: BTreeMap<Arc<str>, Home>,
+    folders: BTreeMap<u64, Folder>,
+    netns: BTreeMap<u64, Namespace>,
+    live: bool,
+}
+
+impl Names {
+    /// How long a folder or a namespace that is no longer seen still names samples.
+    const LATE_SECONDS: i64 = 900;
+    /// Namespaces remembered; the longest unseen go first.
+    const NAMESPACES: usize = 8_192;
+    /// How long an address alone must name a namespace before it is believed: events are seconds late.
+    const TRIAL_SECONDS: i64 = 60;
+
+    pub(super) fn new(node: Arc<str>) -> Self {
+        Self {
+            addresses: Addresses::new(Arc::clone(&node)),
+            node,
+            pods: BTreeMap::new(),
+            folders: BTreeMap::new(),
+            netns: BTreeMap::new(),
+            live: false,
+        }
+    }
+
+    pub(super) fn begin(&mut self, object: &Object, from: Time) {
+        if let Object::Pod(pod) = object
+            && let Some(uid) = &pod.meta.uid
+        {
+            self.pods.insert(Arc::clone(uid), self.home(pod));
+        }
+        self.addresses.begin(object, from);
+    }
+
+    pub(super) fn end(&mut self, object: &Object, at: Time) {
+        self.addresses.end(object, at);
+    }
+
+    /// The pod folders there are; those that went stay for samples that come late.
+    pub(super) fn place(&mut self, folders: Vec<PodCgroup>, at: Time) {
+        for PodCgroup { id, pod, tree } in folders {
+            self.folders.insert(id, Folder { pod, tree, seen: at });
+        }
+    }
+
+    /// Whether a listing has shown this cgroup as a pod's.
+    pub(super) fn knows_cgroup(&self, id: u64) -> bool {
+        self.folders.contains_key(&id)
+    }
+
+    /// From now on events about pods come one by one, and may be late.
+    pub(super) fn set_live(&mut self) {
+        self.live = true;
+    }
+
+    /// Forgets what was not seen for long, but pods of `current` objects.
+    pub(super) fn prune(&mut self, now: Time, current: impl Fn(&str) -> bool) {
+        let limit = now.plus_seconds(-Self::LATE_SECONDS);
+        self.addresses.prune(now);
+        self.folders.retain(|_, folder| folder.seen >= limit);
+        self.netns.retain(|_, namespace| namespace.seen >= limit);
+        let folders: std::collections::BTreeSet<&str> = self.folders.values().map(|it| &*it.pod).collect();
+        self.pods.retain(|uid, _| current(uid) || folders.contains(&**uid));
+    }
+
+    /// Whose a sample is; learns namespaces from it on the way.
+    pub(super) fn name(&mut self, sample: &Sample) -> Named {
+        let by_cgroup = self.by_cgroup(sample);
+        let (owner, sure) = match by_cgroup {
+            Some(owner) => (Some(owner), true),
+            None => match self.by_netns(sample) {
+                Some(owner) => (Some(owner), true),
+                None => (self.by_address(sample), !self.live),
+            },
+        };
+        let sure = match (sample.netns, &owner) {
+            (Some(netns), Some(owner)) => self.learn(netns, owner, sure, sample),
+            _ => sure,
+        };
+        match owner {
+            Some(Owner::Pod(uid)) if sure || sample.local.is_none() => Named::Pod(uid),
+            Some(Owner::Foreign) => Named::Foreign,
+            Some(Owner::Host) => sample
+                .local
+                .or_else(|| self.addresses.own_address(sample.remote))
+                .map_or(Named::NotYet, Named::Local),
+            Some(Owner::Pod(_)) | None => sample.local.map_or(Named::NotYet, Named::Local),
+        }
+    }
+
+    fn by_cgroup(&self, sample: &Sample) -> Option<Owner> {
+        let folder = self.folders.get(&sample.cgroup?)?;
+        Some(match self.pods.get(&folder.pod) {
+            Some(Home::HostNetwork) => Owner::Host,
+            Some(Home::Elsewhere) => Owner::Foreign,
+            None if self.is_foreign(folder.tree) => Owner::Foreign,
+            Some(Home::Ours) | None => Owner::Pod(Arc::clone(&folder.pod)),
+        })
+    }
+
+    /// A kubepods folder is another kubelet's when it holds a pod of another node, or when ours is known
+    /// and is not this one.
+    fn is_foreign(&self, tree: u64) -> bool {
+        let mut ours = None;
+        for folder in self.folders.values() {
+            match self.pods.get(&folder.pod) {
+                Some(Home::Elsewhere) if folder.tree == tree => return true,
+                Some(Home::Ours | Home::HostNetwork) => {
+                    if folder.tree == tree {
+                        return false;
+                    }
+                    ours = Some(folder.tree);
+                }
+                _ => {}
+            }
+        }
+        ours.is_some()
+    }
+
+    fn by_netns(&self, sample: &Sample) -> Option<Owner> {
+        self.netns.get(&sample.netns?).filter(|it| it.sure).map(|it| it.owner.clone())
+    }
+
+    fn by_address(&self, sample: &Sample) -> Option<Owner> {
+        let holder = self.addresses.holder(sample.local?, sample.first, sample.last)?;
+        Some(match holder {
+            Holder::Pod(uid) => Owner::Pod(Arc::clone(uid)),
+            Holder::Host => Owner::Host,
+            Holder::Foreign => Owner::Foreign,
+        })
+    }
+
+    /// Keeps whose namespace this is; gives back whether that is sure by now. With live events, an address
+    /// alone is believed only after a while: the event that its holder changed may still be on its way, and
+    /// until it is believed the sample's address and time stand for the pod.
+    fn learn(&mut self, netns: u64, owner: &Owner, sure: bool, sample: &Sample) -> bool {
+        let held = self.netns.get(&netns);
+        let another = held.is_some_and(|it| it.owner != *owner);
+        let owner = match held {
+            // Two owners that are both sure of one namespace: pods of the host's network.
+            Some(it) if another && it.sure && sure && !matches!(it.owner, Owner::Foreign) => Owner::Host,
+            _ => owner.clone(),
+        };
+        let since = held.filter(|it| it.owner == owner).map_or(sample.first, |it| it.since.min(sample.first));
+        let believed = sample.last >= since.plus_seconds(Self::TRIAL_SECONDS);
+        let sure = sure || (believed && !self.has_another_namespace(&owner, netns));
+        self.netns.insert(netns, Namespace { owner, sure, since, seen: sample.last });
+        if self.netns.len() > Self::NAMESPACES {
+            let oldest = self.netns.iter().min_by_key(|(_, it)| it.seen).map(|(netns, _)| *netns);
+            if let Some(oldest) = oldest {
+                self.netns.remove(&oldest);
+            }
+        }
+        sure
+    }
+
+    /// A pod has one namespace: an address in a second one has a new holder.
+    fn has_another_namespace(&self, owner: &Owner, netns: u64) -> bool {
+        matches!(owner, Owner::Pod(_))
+            && self.netns.iter().any(|(other, it)| *other != netns && it.sure && it.owner == *owner)
+    }
+
+    fn home(&self, pod: &Pod) -> Home {
+        if pod.node.as_ref().is_some_and(|node| *node != self.node) {
+            Home::Elsewhere
+        } else if pod.host_network {
+            Home::HostNetwork
+        } else {
+            Home::Ours
+        }
+    }
+}

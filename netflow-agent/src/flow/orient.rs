@@ -1,0 +1,168 @@
+//! Which samples are conversations between two ends at all. In: a sample. Out: the conversation it grows,
+//! once its local end is named, or why it is nobody's.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::sum::{Conversation, Growth, Span};
+use super::{Basis, Outcome, Sample, Side};
+use crate::net::Protocol;
+
+/// Ports from here on are given to clients by default (`ip_local_port_range`).
+pub const EPHEMERAL: u16 = 32_768;
+
+/// Why a sample is no flow between two ends. None of these is a loss: nothing that a policy could name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ignored {
+    /// Loopback, or a pod talking to its own address.
+    Itself,
+    /// Multicast or broadcast: no pod is the other end.
+    Group,
+    /// The unspecified address, an IPv6 link-local one, or port 0.
+    NoAddress,
+    /// An older connection towards an ephemeral port, whose own server has closed its listener most likely.
+    RoleUnknown,
+}
+
+impl Ignored {
+    pub const ALL: [Self; 4] = [Self::Itself, Self::Group, Self::NoAddress, Self::RoleUnknown];
+
+    /// The label of its counter.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Itself => "itself",
+            Self::Group => "group",
+            Self::NoAddress => "no_address",
+            Self::RoleUnknown => "role_unknown",
+        }
+    }
+}
+
+/// Whether a sample can be a flow, before anything is known about its local end.
+pub fn check(sample: &Sample) -> Result<(), Ignored> {
+    let remote = sample.remote;
+    if remote.is_loopback() || sample.local.is_some_and(|local| local == remote || local.is_loopback()) {
+        return Err(Ignored::Itself);
+    }
+    if is_group(remote) || sample.local.is_some_and(is_group) || is_directed_broadcast(sample) {
+        return Err(Ignored::Group);
+    }
+    if sample.port == 0 || remote.is_unspecified() || is_link_local_v6(remote) {
+        return Err(Ignored::NoAddress);
+    }
+    // A server that closed its listener while its connections go on looks like the client of an ephemeral
+    // port; a true client of such a port is rare, and its server's record names it.
+    let doubtful = sample.basis == Basis::Existing && sample.side == Side::Client && sample.port >= EPHEMERAL;
+    if doubtful { Err(Ignored::RoleUnknown) } else { Ok(()) }
+}
+
+/// The conversation of a sample whose local end is named.
+pub fn orient(sample: &Sample, pod: Option<Arc<str>>, local: Option<IpAddr>) -> (Conversation, Growth, Span) {
+    let conversation = Conversation {
+        remote: sample.remote,
+        port: sample.port,
+        protocol: sample.protocol,
+        side: sample.side,
+        local,
+        pod,
+        outcome: sample.outcome,
+        basis: sample.basis,
+    };
+    let growth = Growth {
+        connections: sample.connections,
+        bytes_sent: sample.bytes_sent,
+        bytes_received: sample.bytes_received,
+    };
+    (conversation, growth, Span { first: sample.first, last: sample.last.max(sample.first) })
+}
+
+fn is_group(ip: IpAddr) -> bool {
+    ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+fn is_link_local_v6(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
+/// The last address of the sender's own /24, sent to and never heard from: its subnet's broadcast address
+/// wherever subnets are no smaller than that. An answer proves that it is a host.
+fn is_directed_broadcast(sample: &Sample) -> bool {
+    match (sample.local, sample.remote) {
+        (Some(IpAddr::V4(local)), IpAddr::V4(remote)) => {
+            sample.protocol == Protocol::Udp
+                && sample.outcome == Outcome::Unanswered
+                && remote.octets()[3] == 255
+                && local.octets()[..3] == remote.octets()[..3]
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Time;
+
+    fn sample(local: &str, remote: &str, port: u16) -> Sample {
+        Sample {
+            netns: None,
+            cgroup: None,
+            local: Some(local.parse().expect("an address")),
+            remote: remote.parse().expect("an address"),
+            port,
+            protocol: Protocol::Udp,
+            side: Side::Client,
+            outcome: Outcome::Unanswered,
+            basis: Basis::Observed,
+            connections: 1,
+            bytes_sent: 0,
+            bytes_received: 0,
+            open: 0,
+            first: Time::from_seconds(0),
+            last: Time::from_seconds(10),
+        }
+    }
+
+    #[test]
+    fn only_two_ends_that_a_policy_could_name_make_a_flow() {
+        for (local, remote, port, expected) in [
+            ("10.0.0.1", "10.0.0.2", 80, Ok(())),
+            ("10.0.0.1", "169.254.169.254", 80, Ok(())),
+            ("fd00::1", "fd00::2", 80, Ok(())),
+            ("10.0.0.1", "127.0.0.1", 80, Err(Ignored::Itself)),
+            ("10.0.0.1", "10.0.0.1", 80, Err(Ignored::Itself)),
+            ("127.0.0.1", "10.0.0.1", 15001, Err(Ignored::Itself)),
+            ("::1", "fd00::1", 80, Err(Ignored::Itself)),
+            ("10.0.0.1", "224.0.0.251", 5353, Err(Ignored::Group)),
+            ("10.0.0.1", "255.255.255.255", 67, Err(Ignored::Group)),
+            ("10.0.0.1", "10.0.0.255", 137, Err(Ignored::Group)),
+            ("10.0.1.1", "10.0.0.255", 137, Ok(())),
+            ("fd00::1", "ff02::fb", 5353, Err(Ignored::Group)),
+            ("10.0.0.1", "0.0.0.0", 80, Err(Ignored::NoAddress)),
+            ("10.0.0.1", "10.0.0.2", 0, Err(Ignored::NoAddress)),
+            ("fd00::1", "fe80::2", 546, Err(Ignored::NoAddress)),
+        ] {
+            assert_eq!(check(&sample(local, remote, port)), expected, "{local} -> {remote}:{port}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_answers_from_255_is_no_broadcast_address() {
+        let answered = Sample { outcome: Outcome::Established, ..sample("10.0.0.1", "10.0.0.255", 53) };
+        assert_eq!(check(&answered), Ok(()));
+    }
+
+    #[test]
+    fn an_older_connection_to_an_ephemeral_port_is_no_client() {
+        let existing = |port, side| Sample {
+            basis: Basis::Existing,
+            protocol: Protocol::Tcp,
+            outcome: Outcome::Established,
+            side,
+            ..sample("10.0.0.1", "10.0.0.2", port)
+        };
+        assert_eq!(check(&existing(5432, Side::Client)), Ok(()));
+        assert_eq!(check(&existing(40_000, Side::Client)), Err(Ignored::RoleUnknown));
+        assert_eq!(check(&existing(40_000, Side::Server)), Ok(()));
+    }
+}

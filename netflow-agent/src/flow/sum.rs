@@ -1,0 +1,287 @@
+//! Adding up flows by hour. In: what one end saw, already named, and when. Out: flows that grew since the
+//! last save, with coverage beside them. Memory is bounded by `ROWS`: past it the caller saves, and counting
+//! starts again from zero under the hour's next `seq`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Basis, Coverage, Flow, FlowCounters, FlowKey, Outcome, Side};
+use crate::net::Protocol;
+use crate::time::{Hour, Time};
+
+/// Rows held before they must be saved and counting starts anew: 16 to 20 MB.
+pub const ROWS: usize = 100_000;
+
+/// A `FlowKey` less what the sum itself knows: node, hour and seq.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conversation {
+    pub remote: IpAddr,
+    pub port: u16,
+    pub protocol: Protocol,
+    pub side: Side,
+    pub local: Option<IpAddr>,
+    pub pod: Option<Arc<str>>,
+    pub outcome: Outcome,
+    pub basis: Basis,
+}
+
+/// How much one drain adds to a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Growth {
+    pub connections: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+}
+
+/// The time that one drain took in: samples carry no finer times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub first: Time,
+    pub last: Time,
+}
+
+impl Span {
+    /// How late a drain may come after the turn of the hour and still belong to the hour before.
+    const LATE_MILLISECONDS: i64 = 1_000;
+
+    /// The hour that samples of this span count in. Drains are timed to the turn of the hour, so a span
+    /// that ends just past it belongs to the hour before; a drain that was stalled counts where it ended.
+    fn hour(self) -> (Hour, Self) {
+        let (begun, ended) = (self.first.hour(), self.last.hour());
+        let late = self.last.milliseconds().saturating_sub(begun.end().milliseconds());
+        if begun < ended && late < Self::LATE_MILLISECONDS {
+            let last = Time::from_milliseconds(begun.end().milliseconds() - 1);
+            return (begun, Self { first: self.first, last });
+        }
+        (ended, self)
+    }
+
+    /// The span cut at the hours, as (hour, milliseconds).
+    fn by_hour(self) -> impl Iterator<Item = (Hour, i64)> {
+        let (first, last) = (self.first.milliseconds(), self.last.milliseconds());
+        let hours = self.first.hour().index()..=self.last.hour().index();
+        hours.filter_map(move |index| {
+            let hour = Hour::from_index(index);
+            let from = first.max(hour.start().milliseconds());
+            let to = last.min(hour.end().milliseconds());
+            (from < to).then_some((hour, to - from))
+        })
+    }
+}
+
+/// What was not saved yet, in order: equal content is equal bytes on disk and on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsaved {
+    pub coverage: Vec<Coverage>,
+    pub flows: Vec<Flow>,
+    /// Rows to forget: UDP that was unanswered when it was last saved and has its answer now.
+    pub answered: Vec<FlowKey>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    counters: FlowCounters,
+    unsaved: bool,
+    /// The store has this row from an earlier save.
+    stored: bool,
+}
+
+#[derive(Debug, Default)]
+struct HourSum {
+    seq: u32,
+    rows: BTreeMap<Conversation, Row>,
+    observed_ms: i64,
+    lost: BTreeMap<Arc<str>, u64>,
+    /// Taken out after they were saved.
+    answered: Vec<Conversation>,
+    unsaved: bool,
+}
+
+/// The hours being counted: the current one, and earlier ones until they are saved.
+#[derive(Debug)]
+pub struct Sum {
+    node: Arc<str>,
+    hours: BTreeMap<Hour, HourSum>,
+    /// The next unused `seq` of hours that were counted in before.
+    next_seq: BTreeMap<Hour, u32>,
+    n_rows: usize,
+    limit: usize,
+}
+
+impl Sum {
+    /// `next_seq` comes from what is stored: an hour that is not in it begins at 0.
+    pub fn new(node: Arc<str>, next_seq: BTreeMap<Hour, u32>, limit: usize) -> Self {
+        Self { node, hours: BTreeMap::new(), next_seq, n_rows: 0, limit }
+    }
+
+    /// No room for a new row until what is here was saved and `restart`ed.
+    pub fn is_full(&self) -> bool {
+        self.n_rows >= self.limit
+    }
+
+    /// Adds what a drain saw; false when the row is new and there is no room for it.
+    #[must_use]
+    pub fn add(&mut self, conversation: Conversation, growth: Growth, span: Span) -> bool {
+        let (hour, span) = span.hour();
+        let full = self.is_full();
+        let sum = self.hour(hour);
+        if sum.grow(&conversation, growth, span) {
+            return true;
+        }
+        let asks = conversation.protocol == Protocol::Udp && conversation.side == Side::Client;
+        // Once answered in the hour, a question without its answer yet is no attempt.
+        if asks && conversation.outcome == Outcome::Unanswered {
+            let answered = Conversation { outcome: Outcome::Established, ..conversation.clone() };
+            if sum.grow(&answered, growth, span) {
+                return true;
+            }
+        }
+        if full {
+            return false;
+        }
+        let mut counters = FlowCounters::of(growth, span);
+        let before = (asks && conversation.outcome == Outcome::Established)
+            .then(|| sum.answer(&conversation, &mut counters))
+            .flatten();
+        sum.rows.insert(conversation, Row { counters, unsaved: true, stored: false });
+        sum.unsaved = true;
+        self.n_rows += usize::from(before.is_none());
+        true
+    }
+
+    /// The hooks were attached and drained in this span.
+    pub fn observe(&mut self, span: Span) {
+        for (hour, milliseconds) in span.by_hour() {
+            let sum = self.hour(hour);
+            sum.observed_ms += milliseconds;
+            sum.unsaved = true;
+        }
+    }
+
+    /// Flows that were lost before they could be counted.
+    pub fn lose(&mut self, cause: &Arc<str>, flows: u64, span: Span) {
+        if flows == 0 {
+            return;
+        }
+        let sum = self.hour(span.hour().0);
+        let lost = sum.lost.entry(Arc::clone(cause)).or_default();
+        *lost = lost.saturating_add(flows);
+        sum.unsaved = true;
+    }
+
+    fn hour(&mut self, hour: Hour) -> &mut HourSum {
+        let next_seq = &mut self.next_seq;
+        self.hours.entry(hour).or_insert_with(|| {
+            let next = next_seq.entry(hour).or_default();
+            let seq = *next;
+            *next = next.saturating_add(1);
+            HourSum { seq, ..HourSum::default() }
+        })
+    }
+
+    /// All that changed since it was last saved.
+    pub fn unsaved(&self) -> Unsaved {
+        let mut unsaved = Unsaved::default();
+        for (hour, sum) in self.hours.iter().filter(|(_, sum)| sum.unsaved) {
+            unsaved.coverage.push(self.coverage(*hour, sum));
+            let key = |conversation| self.key(*hour, sum.seq, conversation);
+            unsaved.answered.extend(sum.answered.iter().map(key));
+            for (conversation, row) in sum.rows.iter().filter(|(_, row)| row.unsaved) {
+                unsaved.flows.push(Flow { key: key(conversation), counters: row.counters });
+            }
+        }
+        unsaved.flows.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        unsaved
+    }
+
+    /// What `unsaved` last gave is on disk. Hours before that of `now` are let go, and when the table is
+    /// full, so is the current one: its next rows have the next `seq`.
+    pub fn saved(&mut self, now: Time) {
+        let full = self.is_full();
+        for sum in self.hours.values_mut() {
+            sum.unsaved = false;
+            sum.answered.clear();
+            for row in sum.rows.values_mut() {
+                row.unsaved = false;
+                row.stored = true;
+            }
+        }
+        let current = now.hour();
+        self.hours.retain(|hour, _| !full && *hour == current);
+        self.n_rows = self.hours.values().map(|sum| sum.rows.len()).sum();
+        // Two weeks of hours at most; the store is asked again at every start.
+        while self.next_seq.len() > 512 {
+            self.next_seq.pop_first();
+        }
+    }
+
+    fn coverage(&self, hour: Hour, sum: &HourSum) -> Coverage {
+        let seconds = ((sum.observed_ms + 500) / 1_000).clamp(0, 3_600);
+        Coverage {
+            node: Arc::clone(&self.node),
+            hour,
+            seq: sum.seq,
+            observed_seconds: u32::try_from(seconds).unwrap_or(3_600),
+            lost: sum.lost.clone(),
+        }
+    }
+
+    fn key(&self, hour: Hour, seq: u32, conversation: &Conversation) -> FlowKey {
+        FlowKey {
+            node: Arc::clone(&self.node),
+            hour,
+            seq,
+            side: conversation.side,
+            pod: conversation.pod.clone(),
+            local: conversation.local,
+            remote: conversation.remote,
+            port: conversation.port,
+            protocol: conversation.protocol,
+            outcome: conversation.outcome,
+            basis: conversation.basis,
+        }
+    }
+}
+
+impl HourSum {
+    fn grow(&mut self, conversation: &Conversation, growth: Growth, span: Span) -> bool {
+        let Some(row) = self.rows.get_mut(conversation) else { return false };
+        row.counters.add(growth, span);
+        row.unsaved = true;
+        self.unsaved = true;
+        true
+    }
+
+    /// An answer came: what was sent before it, in this hour, is part of the same conversation.
+    fn answer(&mut self, now: &Conversation, counters: &mut FlowCounters) -> Option<()> {
+        let before = Conversation { outcome: Outcome::Unanswered, ..now.clone() };
+        let row = self.rows.remove(&before)?;
+        let FlowCounters { connections, bytes_sent, bytes_received, first, last } = row.counters;
+        counters.add(Growth { connections, bytes_sent, bytes_received }, Span { first, last });
+        if row.stored {
+            self.answered.push(before);
+        }
+        Some(())
+    }
+}
+
+impl FlowCounters {
+    const fn of(growth: Growth, span: Span) -> Self {
+        Self {
+            connections: growth.connections,
+            bytes_sent: growth.bytes_sent,
+            bytes_received: growth.bytes_received,
+            first: span.first,
+            last: span.last,
+        }
+    }
+
+    fn add(&mut self, growth: Growth, span: Span) {
+        self.connections = self.connections.saturating_add(growth.connections);
+        self.bytes_sent = self.bytes_sent.saturating_add(growth.bytes_sent);
+        self.bytes_received = self.bytes_received.saturating_add(growth.bytes_received);
+        self.first = self.first.min(span.first);
+        self.last = self.last.max(span.last);
+    }
+}
