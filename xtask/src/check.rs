@@ -1,0 +1,63 @@
+//! `cargo xtask check`: the whole gate before a merge, the same at hand and in CI.
+
+use std::process::Command;
+
+use crate::program::{self, cargo};
+use crate::{Outcome, tidy};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+fn lints() -> Outcome {
+    program::run(cargo().args(["clippy", "--quiet", "--locked", "--all-targets", "--", "-D", "warnings"]))?;
+    // The host compiles the kernel programs as plain functions: enough for the lints to see them.
+    program::run(cargo().args([
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--package",
+        "netflow-ebpf",
+        "--bins",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+pub(crate) fn run(_args: &Args) -> Outcome {
+    program::run(cargo().args(["fmt", "--all", "--check"]))?;
+    tidy::run(&tidy::Args {})?;
+    lints()?;
+    for features in [&["--no-default-features"][..], &["--no-default-features", "--features", "cluster"]] {
+        let mut command = cargo();
+        command.args(["clippy", "--quiet", "--locked", "--package", "netflow-agent", "--all-targets"]);
+        program::run(command.args(features).args(["--", "-D", "warnings"]))?;
+    }
+    deny()?;
+    println!("check: all good");
+    Ok(())
+}
+
+/// Licences, bans and sources; advisories too where their database can be had.
+fn deny() -> Outcome {
+    if program::find("cargo-deny").is_none() {
+        if program::is_ci() {
+            return Err("cargo-deny is missing: cargo install cargo-deny --locked".into());
+        }
+        println!("deny: skipped, cargo-deny is not installed (cargo install cargo-deny --locked)");
+        return Ok(());
+    }
+    program::run(deny_command().args(["check", "--show-stats", "bans", "licenses", "sources"]))?;
+    let fetched = deny_command().args(["fetch", "db"]).output().is_ok_and(|output| output.status.success());
+    if !fetched {
+        println!("deny: advisories not checked, their database cannot be fetched here");
+        return Ok(());
+    }
+    program::run(deny_command().args(["check", "--disable-fetch", "advisories"]))
+}
+
+fn deny_command() -> Command {
+    let mut command = cargo();
+    command.args(["deny", "--locked"]);
+    command
+}

@@ -1,0 +1,163 @@
+//! `cargo xtask test`: builds every test, runs each executable, and counts what ran and what was skipped.
+//!
+//! A test that this machine cannot run appends `NAME: REASON` to the file in `NETFLOW_SKIPS` and returns;
+//! it is then counted as skipped and named at the end. With `CI=true` a skip is a failure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Outcome;
+use crate::cargo::{self, Executable};
+use crate::program;
+
+/// The test targets that need root: they run through sudo where this process is not root.
+const PRIVILEGED: &[&str] = &["kernel"];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only the tests whose name contains this
+    filter: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    passed: usize,
+    failed: usize,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let executables = cargo::build(&["test", "--quiet", "--locked", "--no-run"], true)?;
+    let skips = SkipFile::create()?;
+    let mut total = Count::default();
+    let mut broken = Vec::new();
+    for executable in &executables {
+        let count = run_executable(executable, &skips.path, args.filter.as_deref(), &mut broken)?;
+        total.passed += count.passed;
+        total.failed += count.failed;
+    }
+
+    let skipped = skips.read()?;
+    for skip in &skipped {
+        println!("skipped {skip}");
+    }
+    for name in &broken {
+        println!("failed {name}");
+    }
+    let passed = total.passed.saturating_sub(skipped.len());
+    println!("{passed} passed, {} failed, {} skipped", total.failed, skipped.len());
+    if !broken.is_empty() {
+        return Err("a test failed".into());
+    }
+    if program::is_ci() && !skipped.is_empty() {
+        return Err("CI must run every test: see the skipped ones above".into());
+    }
+    Ok(())
+}
+
+fn run_executable(
+    executable: &Executable,
+    skips: &Path,
+    filter: Option<&str>,
+    broken: &mut Vec<String>,
+) -> Result<Count, Box<dyn std::error::Error>> {
+    let mut command = if PRIVILEGED.contains(&executable.target.as_str()) {
+        privileged(&executable.path)
+    } else {
+        Command::new(&executable.path)
+    };
+    command.current_dir(&executable.package).env("CARGO_MANIFEST_DIR", &executable.package);
+    command.env("NETFLOW_SKIPS", skips).args(filter).stdin(Stdio::null());
+    let package = executable.package.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{package} {} {}", executable.kind, executable.target);
+
+    let output = command.output().map_err(|error| format!("start {name}: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let count = count(&text);
+    if output.status.success() {
+        println!("{name}: {} passed", count.passed);
+        return Ok(count);
+    }
+    println!("{text}{}{name}: {}", String::from_utf8_lossy(&output.stderr), output.status);
+    let failed = failures(&text);
+    // An executable that died without naming a test has failed as a whole.
+    let count = Count { failed: count.failed.max(1), ..count };
+    if failed.is_empty() {
+        broken.push(name);
+    } else {
+        broken.extend(failed.into_iter().map(|test| format!("{name}: {test}")));
+    }
+    Ok(count)
+}
+
+/// As root through sudo where that asks for no password or a person can be asked; else as oneself, and the
+/// tests skip by name.
+fn privileged(path: &Path) -> Command {
+    if !program::is_root() && program::find("sudo").is_some() {
+        let may = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
+        if may.is_ok_and(|status| status.success()) {
+            let mut command = Command::new("sudo");
+            command.args(["-n", "--preserve-env=CI,NETFLOW_SKIPS,CARGO_MANIFEST_DIR", "--"]).arg(path);
+            return command;
+        }
+    }
+    Command::new(path)
+}
+
+/// Adds up the closing lines of the test harness.
+fn count(text: &str) -> Count {
+    let mut count = Count::default();
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix("test result: ") else { continue };
+        let figure = |what: &str| {
+            let before = rest.split_once(&format!(" {what}"))?.0;
+            before.rsplit(' ').next()?.parse::<usize>().ok()
+        };
+        count.passed += figure("passed").unwrap_or(0);
+        count.failed += figure("failed").unwrap_or(0);
+    }
+    count
+}
+
+fn failures(text: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    lines.map(str::to_owned).collect()
+}
+
+/// The file that skipped tests write to; gone when the run ends.
+struct SkipFile {
+    path: PathBuf,
+}
+
+impl SkipFile {
+    fn create() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("netflow-skips-{}", std::process::id()));
+        fs::write(&path, "")?;
+        Ok(Self { path })
+    }
+
+    fn read(&self) -> std::io::Result<Vec<String>> {
+        let mut lines: Vec<String> = fs::read_to_string(&self.path)?.lines().map(str::to_owned).collect();
+        lines.sort();
+        Ok(lines)
+    }
+}
+
+impl Drop for SkipFile {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_harness_line_is_read() {
+        let text = "test a::b ... FAILED\ntest result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured\n";
+        let count = count(text);
+        assert_eq!((count.passed, count.failed), (12, 1));
+        assert_eq!(failures(text), ["a::b"]);
+    }
+}
