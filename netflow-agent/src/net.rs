@@ -82,7 +82,8 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    pub const ALL: Self = Self { first: 0, last: u16::MAX };
+    /// Port 0 is no port.
+    pub const ALL: Self = Self { first: 1, last: u16::MAX };
 
     pub const fn one(port: u16) -> Self {
         Self { first: port, last: port }

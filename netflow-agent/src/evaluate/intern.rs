@@ -1,0 +1,27 @@
+//! Words as numbers: label keys, label values and port names are compared millions of times. In: text. Out: a
+//! number, the same for equal text; a word that no pod carries has none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A label key, label value or port name that some subject carries.
+pub(super) type Word = u32;
+
+#[derive(Debug, Default)]
+pub(super) struct Words(HashMap<Arc<str>, Word>);
+
+impl Words {
+    pub(super) fn intern(&mut self, text: &Arc<str>) -> Word {
+        let next = index(self.0.len());
+        *self.0.entry(Arc::clone(text)).or_insert(next)
+    }
+
+    pub(super) fn get(&self, text: &str) -> Option<Word> {
+        self.0.get(text).copied()
+    }
+}
+
+/// Tables here are indexed by `u32`: four thousand million pods are not expected in one cluster.
+pub(super) fn index(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
