@@ -38,6 +38,8 @@ tasks! {
     Tidy tidy,
     /// Every test, with the count of what ran and what was skipped
     Test test,
+    /// The agent's container image, without a container engine
+    Image image,
 }
 
 /// The tasks of the netflow repository.

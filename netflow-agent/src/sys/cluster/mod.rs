@@ -3,8 +3,11 @@
 //! cluster.
 
 pub mod client;
+pub mod forward;
+pub mod gather;
 pub mod watch;
 
+use hyper::http::Error as RequestError;
 use thiserror::Error;
 
 /// What went wrong between us and the API server.
@@ -34,6 +37,24 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    #[error("make a request for `{path}`")]
+    Request {
+        path: String,
+        #[source]
+        source: RequestError,
+    },
+    #[error("read the answer of pod {pod}")]
+    Http {
+        pod: String,
+        #[source]
+        source: hyper::Error,
+    },
+    #[error("pod {pod} refused the forward: {reason}")]
+    Refused { pod: String, reason: String },
+    #[error("pod {pod} answered with status {status}")]
+    Status { pod: String, status: u16 },
+    #[error("pod {pod} said nothing for {seconds} s")]
+    Silent { pod: String, seconds: u64 },
     #[error("watch {kind}")]
     Watch {
         kind: &'static str,
@@ -55,7 +76,7 @@ impl Error {
                 Watcher::WatchError(status) => return status.code == 403 || status.code == 401,
                 Watcher::NoResourceVersion => return false,
             },
-            Self::Kubeconfig { .. } | Self::InCluster { .. } => return false,
+            _ => return false,
         };
         matches!(error, kube::Error::Api(status) if status.code == 403 || status.code == 401)
     }

@@ -1,0 +1,4 @@
+{{- define "netflow.labels" -}}
+app.kubernetes.io/name: netflow
+app.kubernetes.io/component: agent
+{{- end }}

@@ -1,0 +1,112 @@
+//! `cargo xtask image`: the agent's container image, without a container engine. Builds the static binary,
+//! lists what is in it, and writes one archive that `docker load`, `ctr images import` and `skopeo` take.
+//! The same sources and toolchain give the same bytes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Outcome, cargo, program};
+
+mod archive;
+mod sbom;
+
+/// An image larger than this is a mistake.
+const LIMIT: usize = 30 * 1024 * 1024;
+
+/// Make the agent's container image.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to write it [default: target/image/netflow-agent.tar]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Its name and tag [default: netflow-agent:VERSION]
+    #[arg(long, value_name = "NAME:TAG")]
+    name: Option<String>,
+
+    /// How to build the binary
+    #[arg(long, default_value = "release")]
+    profile: String,
+
+    /// For which machine; its glibc must be there as a static library
+    #[arg(long, default_value = "x86_64-unknown-linux-gnu")]
+    target: String,
+}
+
+/// What an image says about itself.
+pub(crate) struct Label {
+    pub(crate) key: &'static str,
+    pub(crate) value: String,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let folder = program::root().join("target/image");
+    fs::create_dir_all(&folder)?;
+    let output = args.output.clone().unwrap_or_else(|| folder.join("netflow-agent.tar"));
+
+    let metadata = sbom::metadata(&args.target)?;
+    let version = metadata.version()?;
+    let name = args.name.clone().unwrap_or_else(|| format!("netflow-agent:{version}"));
+    let binary = build(&args.profile, &args.target)?;
+    refuse_dynamic(&binary)?;
+    let bill = sbom::write(&metadata)?;
+
+    let files = [
+        archive::File { path: "netflow-agent", mode: 0o755, bytes: fs::read(&binary)? },
+        archive::File { path: "LICENSE", mode: 0o644, bytes: fs::read(program::root().join("LICENSE"))? },
+        archive::File { path: "netflow-agent.cdx.json", mode: 0o644, bytes: bill.clone().into_bytes() },
+    ];
+    let image = archive::image(&name, architecture(&args.target)?, &labels(&version), &files)?;
+    if image.len() > LIMIT && args.profile == "release" {
+        return Err(format!("the image has {} bytes, more than {LIMIT}", image.len()).into());
+    }
+    fs::write(output.with_extension("cdx.json"), bill)?;
+    println!("{} {name} {} KiB", output.display(), image.len() / 1_024);
+    fs::write(&output, image)?;
+    Ok(())
+}
+
+fn build(profile: &str, target: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let flags = format!(r#"target.{target}.rustflags=["-Ctarget-feature=+crt-static", "-Cstrip=symbols"]"#);
+    let arguments =
+        ["build", "--locked", "--package", "netflow-agent", "--profile", profile, "--target", target, "--config", &flags];
+    let built = cargo::build(&arguments, false)?;
+    let binary = built.into_iter().find(|executable| executable.target == "netflow-agent");
+    Ok(binary.ok_or("cargo built no netflow-agent")?.path)
+}
+
+/// From scratch there is no loader: a binary that asks for one would never start.
+fn refuse_dynamic(binary: &Path) -> Outcome {
+    let bytes = fs::read(binary)?;
+    if archive::contains(&bytes, b"/ld-linux") || archive::contains(&bytes, b"/ld-musl") {
+        return Err(format!("{} is not static: it names a loader", binary.display()).into());
+    }
+    Ok(())
+}
+
+fn architecture(target: &str) -> Result<&'static str, String> {
+    match target.split('-').next() {
+        Some("x86_64") => Ok("amd64"),
+        Some("aarch64") => Ok("arm64"),
+        _ => Err(format!("no image architecture is known for `{target}`")),
+    }
+}
+
+fn labels(version: &str) -> Vec<Label> {
+    let label = |key, value: &str| Label { key, value: value.to_owned() };
+    let mut labels = vec![
+        label("org.opencontainers.image.title", "netflow-agent"),
+        label("org.opencontainers.image.description", "eBPF flow observer for Kubernetes that recommends network policy"),
+        label("org.opencontainers.image.version", version),
+        label("org.opencontainers.image.licenses", "Apache-2.0"),
+        label("org.opencontainers.image.source", env!("CARGO_PKG_REPOSITORY")),
+    ];
+    let mut git = Command::new("git");
+    git.current_dir(program::root()).args(["rev-parse", "HEAD"]);
+    // A source archive has no history, and its image no revision.
+    if let Ok(revision) = program::read(&mut git) {
+        labels.push(label("org.opencontainers.image.revision", revision.trim()));
+    }
+    labels
+}
