@@ -36,6 +36,8 @@ tasks! {
     Check check,
     /// The layout rules of ARCHITECTURE.md
     Tidy tidy,
+    /// Man pages of every verb
+    Man man,
     /// Every test, with the count of what ran and what was skipped
     Test test,
     /// The agent's container image, without a container engine

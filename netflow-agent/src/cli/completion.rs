@@ -1,10 +1,20 @@
-//! `completion`.
+//! `completion`: a shell's name in, its completion script out.
 
-use super::{Exit, Failure, Streams};
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use super::{Command, Exit, Failure, Streams};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The shell to complete for
+    shell: Shell,
+}
 
-pub fn run(_args: Args, _streams: &mut Streams<'_>) -> Result<Exit, Failure> {
-    Err(Failure::usage("this verb is not built yet"))
+pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
+    // The generator panics when its writer fails: it writes to memory.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Command::command(), "netflow-agent", &mut script);
+    streams.out.write_all(&script)?;
+    Ok(Exit::Done)
 }
