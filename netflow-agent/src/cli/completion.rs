@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use super::{Command, Exit, Failure, Streams};
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Args {
     /// The shell to complete for
     shell: Shell,
