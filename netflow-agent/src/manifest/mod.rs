@@ -11,6 +11,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use crate::net::Protocol;
 use crate::time::Time;
 
+mod caller;
+mod caller_wire;
+mod convert;
+mod default;
+mod finding;
+mod kind;
+mod object;
+mod tunnel;
+mod wire;
+mod words;
+
+pub use convert::Fault;
+pub use default::{NAMESPACE_NAME, network_policy as default_network_policy};
+pub use finding::{Finding, Place, Severity};
+pub use object::{ObjectError, object, object_from_value};
+pub use words::Words;
+
 /// Labels of an object; keys and values interned by the reader where many objects share them.
 pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
