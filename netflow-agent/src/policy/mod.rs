@@ -1,1 +1,69 @@
-//! From edges to a rule set that knows no dialect. In: edges, objects, options. Out: rules with evidence, and gaps.
+//! From edges to a rule set that knows no dialect. In: edges, the inventory, options, the review. Out: one
+//! policy per workload with the evidence of each rule, default denies, what was withheld and named gaps.
+//! Every edge that is not withheld is allowed by the result, and nothing else but what is declared.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::identity::WorkloadName;
+use crate::net::Direction;
+
+pub mod cover;
+pub mod evidence;
+pub mod label;
+pub mod name;
+pub mod port;
+pub mod selector;
+
+pub use evidence::{Evidence, Observed, Why};
+pub use port::Port;
+pub use selector::Selector;
+
+/// Who a rule lets talk.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// Pods; a namespace of `None` is the policy's own.
+    Pods { namespace: Option<NamespaceLabel>, selector: Selector },
+    /// Addresses.
+    Block { cidr: IpNet, except: Vec<IpNet> },
+}
+
+/// The one label that names a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespaceLabel {
+    pub key: Arc<str>,
+    pub value: Arc<str>,
+}
+
+/// These peers on these ports; all peers were seen on, or declared for, exactly these ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub direction: Direction,
+    /// Sorted, never empty.
+    pub peers: Vec<Peer>,
+    /// Sorted, never empty.
+    pub ports: Vec<Port>,
+    /// Sorted by other end and port.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What one workload may do, or the default deny of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub namespace: Arc<str>,
+    pub name: String,
+    /// The workloads it selects: one, unless no label tells them apart; none for a default deny.
+    pub workloads: Vec<WorkloadName>,
+    pub selector: Selector,
+    /// What it isolates.
+    pub directions: Vec<Direction>,
+    /// Ingress first, then by ports and peers.
+    pub rules: Vec<Rule>,
+}
+
+impl Policy {
+    pub fn is_default_deny(&self) -> bool {
+        self.workloads.is_empty()
+    }
+}

@@ -1,0 +1,76 @@
+//! Why a rule is there. In: edges, and what was declared. Out: one piece of evidence per peer and port,
+//! kept beside the rule and never part of its meaning.
+
+use std::sync::Arc;
+
+use super::port::Port;
+use crate::edge::{Edge, Witness};
+use crate::flow::Basis;
+use crate::identity::{Endpoint, ServiceName};
+use crate::time::Time;
+
+/// One reason for one peer on one port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The other end, as it was seen or declared.
+    pub other: Endpoint,
+    pub port: Port,
+    pub why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    Observed(Observed),
+    /// Allowed though not seen: what for, in words.
+    Declared(Arc<str>),
+}
+
+/// What was seen of an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    pub connections: u64,
+    pub hours: usize,
+    pub first: Time,
+    pub last: Time,
+    pub witness: Witness,
+    pub basis: Basis,
+    /// UDP with no answer seen.
+    pub unconfirmed: bool,
+    pub via: Vec<ServiceName>,
+}
+
+impl From<&Edge> for Observed {
+    fn from(edge: &Edge) -> Self {
+        Self {
+            connections: edge.connections,
+            hours: edge.hours.len(),
+            first: edge.first,
+            last: edge.last,
+            witness: edge.witness,
+            basis: edge.basis,
+            unconfirmed: edge.unconfirmed,
+            via: edge.via.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Observed {
+    /// Two edges of one peer, port and direction in one line.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut via = self.via.clone();
+        via.extend(other.via.iter().cloned());
+        via.sort();
+        via.dedup();
+        Self {
+            connections: self.connections.saturating_add(other.connections),
+            hours: self.hours.max(other.hours),
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+            witness: if self.witness == other.witness { self.witness } else { Witness::Both },
+            basis: self.basis.min(other.basis),
+            unconfirmed: self.unconfirmed && other.unconfirmed,
+            via,
+        }
+    }
+}
