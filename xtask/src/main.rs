@@ -40,6 +40,8 @@ tasks! {
     Man man,
     /// Every test, with the count of what ran and what was skipped
     Test test,
+    /// The kernel tests inside kernels other than this machine's
+    Kernel kernel,
     /// The agent's container image, without a container engine
     Image image,
 }
