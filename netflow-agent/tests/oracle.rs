@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use netflow_agent::evaluate::{Cluster, End, Inventory, Verdict};
+use netflow_agent::evaluate::{Cluster, End, Snapshot, Verdict};
 use netflow_agent::manifest::{ContainerPort, Meta, Namespace, NetworkPolicy, Object, Pod};
 use netflow_agent::net::Protocol;
 
@@ -58,7 +58,7 @@ fn cluster(step: &serde_json::Value) -> Cluster {
     }
     let policies = step["policies"].as_array().expect("policies").iter();
     let policies: Vec<_> = policies.enumerate().map(|(at, json)| policy(json, at)).collect();
-    Cluster::compile(Arc::new(Inventory::new(&objects)), policies)
+    Cluster::compile(Arc::new(Snapshot::new(&objects)), policies)
 }
 
 /// As written: nothing is defaulted.
@@ -72,7 +72,7 @@ fn policy(json: &serde_json::Value, at: usize) -> NetworkPolicy {
 
 fn pod(cluster: &Cluster, name: &str) -> End {
     let (namespace, name) = name.split_once('/').expect("namespace/pod");
-    cluster.inventory().pod(namespace, name).expect("a pod of the case")
+    cluster.snapshot().pod(namespace, name).expect("a pod of the case")
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn scene(rules: &str) -> Cluster {
     ];
     let spec: serde_json::Value = serde_json::from_str(rules).expect("a spec as JSON");
     let policy = serde_json::json!({"metadata": {"namespace": "shop"}, "spec": spec});
-    Cluster::compile(Arc::new(Inventory::new(&objects)), vec![self::policy(&policy, 0)])
+    Cluster::compile(Arc::new(Snapshot::new(&objects)), vec![self::policy(&policy, 0)])
 }
 
 /// A spec, and `FROM -> TO PORT: allowed|denied` lines that hold under it.
@@ -152,7 +152,7 @@ fn check(spec: &str, claims: &str) {
         let (port, expected) = rest.split_once(": ").expect("PORT: verdict");
         let (name, port) = port.split_once('/').expect("PROTOCOL/PORT");
         let end = |text: &str| match text.parse() {
-            Ok(ip) => cluster.inventory().holder(ip),
+            Ok(ip) => cluster.snapshot().holder(ip),
             Err(_) => pod(&cluster, text),
         };
         let port = port.parse().expect("a port");

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use netflow_agent::evaluate::{self, Inventory, Judgement};
+use netflow_agent::evaluate::{self, Judgement, Snapshot};
 use netflow_agent::net::{Direction, Protocol};
 use proptest::prelude::*;
 
@@ -24,15 +24,15 @@ fn ends(cluster: &naive::Cluster) -> Vec<End> {
 
 fn compiled(cluster: &naive::Cluster) -> evaluate::Cluster {
     let (objects, policies) = objects(cluster);
-    evaluate::Cluster::compile(Arc::new(Inventory::new(&objects)), policies)
+    evaluate::Cluster::compile(Arc::new(Snapshot::new(&objects)), policies)
 }
 
 fn end(cluster: &naive::Cluster, compiled: &evaluate::Cluster, end: End) -> evaluate::End {
     match end {
-        End::Address(ip) => compiled.inventory().holder(ip),
+        End::Address(ip) => compiled.snapshot().holder(ip),
         End::Pod(at) => {
             let pod = &cluster.pods[at];
-            compiled.inventory().pod(&pod.namespace, &pod.name).expect("the pod is in the inventory")
+            compiled.snapshot().pod(&pod.namespace, &pod.name).expect("the pod is in the snapshot")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Policies compiled for an inventory, and the questions one may ask. In: two ends or parties, a port.
+//! Policies compiled for a snapshot, and the questions one may ask. In: two ends or parties, a port.
 //! Out: judgements, the rules that were used, sets of ports. Answers do not depend on the order of policies.
 
 use std::collections::BTreeSet;
@@ -8,31 +8,31 @@ use super::Judgement;
 use super::compile::Sides;
 use super::end::{End, Party, SubjectId};
 use super::explain::{self, Explanation, RuleUse};
-use super::inventory::Inventory;
 use super::set::Ports;
+use super::snapshot::Snapshot;
 use super::verdict::{self, Pair};
 use crate::edge::EdgeKey;
 use crate::manifest::{NetworkPolicy, TargetPort};
 use crate::net::{Direction, Protocol};
 
-/// An inventory under one set of policies. Cheap to make again with other policies.
+/// A snapshot under one set of policies. Cheap to make again with other policies.
 #[derive(Debug)]
 pub struct Cluster {
-    pub(super) inventory: Arc<Inventory>,
+    pub(super) snapshot: Arc<Snapshot>,
     pub(super) policies: Arc<[NetworkPolicy]>,
     pub(super) sides: Sides,
 }
 
 impl Cluster {
     /// Policies may be defaulted or not. What an API server refuses matches nothing.
-    pub fn compile(inventory: Arc<Inventory>, policies: impl Into<Arc<[NetworkPolicy]>>) -> Self {
+    pub fn compile(snapshot: Arc<Snapshot>, policies: impl Into<Arc<[NetworkPolicy]>>) -> Self {
         let policies = policies.into();
-        let sides = Sides::new(&inventory, &policies);
-        Self { inventory, policies, sides }
+        let sides = Sides::new(&snapshot, &policies);
+        Self { snapshot, policies, sides }
     }
 
-    pub fn inventory(&self) -> &Inventory {
-        &self.inventory
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// In the order they were given: what [`RuleUse::policy`] counts.
@@ -46,7 +46,7 @@ impl Cluster {
         subject: SubjectId,
         direction: Direction,
     ) -> impl ExactSizeIterator<Item = usize> + '_ {
-        let class = self.inventory.subject(subject).class;
+        let class = self.snapshot.subject(subject).class;
         self.sides.of(class, direction).policies.iter().map(|&policy| policy as usize)
     }
 
@@ -76,10 +76,10 @@ impl Cluster {
     }
 
     /// The verdict on an edge: what all pods of both workloads agree on. None: an end cannot be judged
-    /// (unknown, a Service without backends, or not in the inventory).
+    /// (unknown, a Service without backends, or not in the snapshot).
     pub fn edge(&self, edge: &EdgeKey) -> Option<Judgement> {
-        let from = self.inventory.party(&edge.source)?;
-        let to = self.inventory.party(&edge.destination)?;
+        let from = self.snapshot.party(&edge.source)?;
+        let to = self.snapshot.party(&edge.destination)?;
         Some(self.between(&from, &to, &TargetPort::Number(edge.port), edge.protocol))
     }
 
@@ -92,7 +92,7 @@ impl Cluster {
     /// As [`Self::uses`] for an edge: what any pair of its pods uses, sorted.
     pub fn edge_uses(&self, edge: &EdgeKey) -> BTreeSet<RuleUse> {
         let (Some(from), Some(to)) =
-            (self.inventory.party(&edge.source), self.inventory.party(&edge.destination))
+            (self.snapshot.party(&edge.source), self.snapshot.party(&edge.destination))
         else {
             return BTreeSet::new();
         };
@@ -120,10 +120,10 @@ impl Cluster {
 
     /// The numbers behind a port name at a destination.
     pub fn port_numbers(&self, to: End, name: &str, protocol: Protocol) -> Vec<u16> {
-        let (End::Subject { id, .. }, Some(name)) = (to, self.inventory.words.get(name)) else {
+        let (End::Subject { id, .. }, Some(name)) = (to, self.snapshot.words.get(name)) else {
             return Vec::new();
         };
-        let class = &self.inventory.classes[self.inventory.subject(id).class as usize];
+        let class = &self.snapshot.classes[self.snapshot.subject(id).class as usize];
         let own = class.ports.iter().filter(|own| own.name == Some(name) && own.protocol == protocol);
         own.map(|own| own.port).collect()
     }
@@ -158,7 +158,7 @@ impl Cluster {
                 kept.push(end);
                 continue;
             };
-            let subject = self.inventory.subject(id);
+            let subject = self.snapshot.subject(id);
             let places: Vec<_> = subject.ips.iter().map(|ip| self.sides.space.place(*ip)).collect();
             let node = (by_node || subject.host_network).then_some(subject.node);
             let key = (subject.class, places, subject.host_network, node);

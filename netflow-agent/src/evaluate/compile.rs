@@ -1,4 +1,4 @@
-//! Policies made ready for one inventory. In: NetworkPolicy specs, defaulted or not. Out: rules with their peers as
+//! Policies made ready for one snapshot. In: NetworkPolicy specs, defaulted or not. Out: rules with their peers as
 //! sets of classes and address blocks, and per class and direction the rules that count.
 
 use std::collections::HashMap;
@@ -11,8 +11,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::block::Block;
 use super::class::{ClassId, ClassPort, ClassSet};
 use super::intern::{Word, index};
-use super::inventory::{Inventory, Namespaces};
 use super::selector::Selector;
+use super::snapshot::{Namespaces, Snapshot};
 use super::space::Space;
 use crate::manifest::NetworkPolicy;
 use crate::net::{Direction, PortRange, Protocol};
@@ -83,16 +83,16 @@ impl Sides {
         &self.list[self.by_class[direction as usize][class as usize] as usize]
     }
 
-    pub(super) fn new(inventory: &Inventory, policies: &[NetworkPolicy]) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, policies: &[NetworkPolicy]) -> Self {
         let mut rules: [Vec<Vec<SharedRule>>; 2] = [Vec::new(), Vec::new()];
         let mut selecting: [Vec<Vec<u32>>; 2] =
-            [vec![Vec::new(); inventory.classes.len()], vec![Vec::new(); inventory.classes.len()]];
+            [vec![Vec::new(); snapshot.classes.len()], vec![Vec::new(); snapshot.classes.len()]];
         for (at, policy) in policies.iter().enumerate() {
-            let subjects = subjects(inventory, policy);
+            let subjects = subjects(snapshot, policy);
             for direction in Direction::BOTH {
                 let isolates = isolates(&policy.spec, direction);
                 let compiled =
-                    if isolates { compile(inventory, policy, index(at), direction) } else { Vec::new() };
+                    if isolates { compile(snapshot, policy, index(at), direction) } else { Vec::new() };
                 rules[direction as usize].push(compiled);
                 for class in subjects.iter().copied().filter(|_| isolates) {
                     selecting[direction as usize][class as usize].push(index(at));
@@ -165,18 +165,18 @@ pub fn rules(
     }
 }
 
-fn subjects(inventory: &Inventory, policy: &NetworkPolicy) -> Vec<ClassId> {
+fn subjects(snapshot: &Snapshot, policy: &NetworkPolicy) -> Vec<ClassId> {
     let everyone = LabelSelector::default();
-    let selector = Selector::new(policy.spec.pod_selector.as_ref().unwrap_or(&everyone), &inventory.words);
-    let namespace = Namespaces::One(inventory.namespaces.get(&policy.meta.namespace).copied());
-    let mut classes = inventory.classes_of(&selector, &namespace);
+    let selector = Selector::new(policy.spec.pod_selector.as_ref().unwrap_or(&everyone), &snapshot.words);
+    let namespace = Namespaces::One(snapshot.namespaces.get(&policy.meta.namespace).copied());
+    let mut classes = snapshot.classes_of(&selector, &namespace);
     classes.sort_unstable();
     classes.dedup();
     classes
 }
 
-fn compile(inventory: &Inventory, policy: &NetworkPolicy, at: u32, direction: Direction) -> Vec<SharedRule> {
-    let home = inventory.namespaces.get(&policy.meta.namespace).copied();
+fn compile(snapshot: &Snapshot, policy: &NetworkPolicy, at: u32, direction: Direction) -> Vec<SharedRule> {
+    let home = snapshot.namespaces.get(&policy.meta.namespace).copied();
     rules(&policy.spec, direction)
         .into_iter()
         .enumerate()
@@ -184,19 +184,19 @@ fn compile(inventory: &Inventory, policy: &NetworkPolicy, at: u32, direction: Di
             Arc::new(Rule {
                 policy: at,
                 index: index(place),
-                peers: peers(inventory, home, from),
-                ports: ports(inventory, to_ports),
+                peers: peers(snapshot, home, from),
+                ports: ports(snapshot, to_ports),
             })
         })
         .collect()
 }
 
-fn peers(inventory: &Inventory, home: Option<u32>, list: &[NetworkPolicyPeer]) -> Peers {
+fn peers(snapshot: &Snapshot, home: Option<u32>, list: &[NetworkPolicyPeer]) -> Peers {
     if list.is_empty() {
         return Peers::Any;
     }
-    let items: Box<[Peer]> = list.iter().map(|item| peer(inventory, home, item)).collect();
-    let n_classes = inventory.classes.len();
+    let items: Box<[Peer]> = list.iter().map(|item| peer(snapshot, home, item)).collect();
+    let n_classes = snapshot.classes.len();
     let sets: Vec<&ClassSet> = items
         .iter()
         .filter_map(|item| match item {
@@ -218,34 +218,34 @@ fn peers(inventory: &Inventory, home: Option<u32>, list: &[NetworkPolicyPeer]) -
     Peers::Listed { classes, blocks, items }
 }
 
-fn peer(inventory: &Inventory, home: Option<u32>, peer: &NetworkPolicyPeer) -> Peer {
+fn peer(snapshot: &Snapshot, home: Option<u32>, peer: &NetworkPolicyPeer) -> Peer {
     if let Some(block) = &peer.ip_block {
         return Block::parse(block).map_or(Peer::Never, Peer::Block);
     }
     let namespaces = match (&peer.namespace_selector, &peer.pod_selector) {
         (None, None) => return Peer::Never,
-        (Some(selector), _) => inventory.namespaces_of(selector),
+        (Some(selector), _) => snapshot.namespaces_of(selector),
         (None, Some(_)) => Namespaces::One(home),
     };
     let everyone = LabelSelector::default();
-    let pods = Selector::new(peer.pod_selector.as_ref().unwrap_or(&everyone), &inventory.words);
-    Peer::Classes(ClassSet::new(inventory.classes_of(&pods, &namespaces), inventory.classes.len()))
+    let pods = Selector::new(peer.pod_selector.as_ref().unwrap_or(&everyone), &snapshot.words);
+    Peer::Classes(ClassSet::new(snapshot.classes_of(&pods, &namespaces), snapshot.classes.len()))
 }
 
-fn ports(inventory: &Inventory, list: &[NetworkPolicyPort]) -> RulePorts {
+fn ports(snapshot: &Snapshot, list: &[NetworkPolicyPort]) -> RulePorts {
     if list.is_empty() {
         return RulePorts::Any;
     }
-    RulePorts::Listed(list.iter().map(|item| port(inventory, item)).collect())
+    RulePorts::Listed(list.iter().map(|item| port(snapshot, item)).collect())
 }
 
-fn port(inventory: &Inventory, port: &NetworkPolicyPort) -> RulePort {
+fn port(snapshot: &Snapshot, port: &NetworkPolicyPort) -> RulePort {
     let Ok(protocol) = port.protocol.as_deref().unwrap_or("TCP").parse::<Protocol>() else {
         return RulePort::Never;
     };
     let range = match &port.port {
         None => Some(PortRange::ALL),
-        Some(IntOrString::String(name)) => return RulePort::Name(protocol, inventory.words.get(name)),
+        Some(IntOrString::String(name)) => return RulePort::Name(protocol, snapshot.words.get(name)),
         Some(IntOrString::Int(first)) => {
             u16::try_from(*first).ok().filter(|first| *first > 0).and_then(|first| {
                 let last = port.end_port.unwrap_or(i32::from(first)).clamp(0, i32::from(u16::MAX));

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use crate::identity::WorkloadName;
 use crate::manifest::WorkloadKind;
 
-/// A pod or a workload's template, in one inventory.
+/// A pod or a workload's template, in one snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubjectId(pub(super) u32);
 
-/// A node, in one inventory.
+/// A node, in one snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(super) u32);
 
-/// One end of a connection, in one inventory.
+/// One end of a connection, in one snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum End {
     /// A pod or a template; `ip` where the question names the address, else any of its own.

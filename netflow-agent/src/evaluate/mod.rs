@@ -1,13 +1,13 @@
-//! What NetworkPolicy v1 means. In: policies, and an [`Inventory`] of pods, templates, namespaces and nodes.
+//! What NetworkPolicy v1 means. In: policies, and a [`Snapshot`] of pods, templates, namespaces and nodes.
 //! Out: verdicts of three values, each with its deciding policies and rules. Total on any input.
 //!
 //! ```text
-//! objects -> Inventory::new -> Cluster::compile(inventory, policies) -> judge | edge | ports | explain | uses
+//! objects -> Snapshot::new -> Cluster::compile(snapshot, policies) -> judge | edge | ports | explain | uses
 //! ```
 //!
 //! * An [`End`] is one pod, template, node or address; a [`Party`] is what a name stands for: one end, or all
-//!   pods of a workload. `Inventory::resolve` finds the party of a name that a person typed,
-//!   `Inventory::party` that of an [`Endpoint`](crate::identity::Endpoint).
+//!   pods of a workload. `Snapshot::resolve` finds the party of a name that a person typed,
+//!   `Snapshot::party` that of an [`Endpoint`](crate::identity::Endpoint).
 //! * [`Cluster::judge`] is the verdict between two ends, [`Cluster::between`] between two parties,
 //!   [`Cluster::edge`] on an observed edge: what all pods agree on, else undefined.
 //! * [`Cluster::uses`] and [`Cluster::edge_uses`] say which rule, peer and port of which policy allowed it:
@@ -19,8 +19,8 @@ pub mod block;
 pub mod cluster;
 pub mod end;
 pub mod explain;
-pub mod inventory;
 pub mod set;
+pub mod snapshot;
 
 mod class;
 mod compile;
@@ -33,8 +33,8 @@ pub use cluster::Cluster;
 pub use compile::{isolates, rules};
 pub use end::{End, EndName, Party};
 pub use explain::{Explanation, RuleUse, Why};
-pub use inventory::Inventory;
 pub use set::{PortSet, Ports};
+pub use snapshot::Snapshot;
 pub use verdict::Pair;
 
 /// What policies say of a connection, or of one direction of it.

@@ -22,7 +22,7 @@ struct Requirement {
     test: Test,
 }
 
-/// A selector made ready for one inventory.
+/// A selector made ready for one snapshot.
 #[derive(Debug)]
 pub(super) struct Selector {
     requirements: Vec<Requirement>,

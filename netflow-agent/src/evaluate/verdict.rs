@@ -10,8 +10,8 @@ use super::class::{ClassId, ClassPort};
 use super::cluster::Cluster;
 use super::compile::{Peers, Rule, RulePorts, Side};
 use super::end::{End, NodeId};
-use super::inventory::{Inventory, Subject};
 use super::set::Ports;
+use super::snapshot::{Snapshot, Subject};
 use super::{Judgement, Verdict};
 use crate::net::{Direction, PortRange, Protocol};
 
@@ -109,7 +109,7 @@ fn plain(cluster: &Cluster, pair: Pair) -> Option<Reading<'_>> {
     let (End::Subject { id: a, .. }, End::Subject { id: b, .. }) = (pair.from, pair.to) else {
         return None;
     };
-    let (source, destination) = (cluster.inventory.subject(a), cluster.inventory.subject(b));
+    let (source, destination) = (cluster.snapshot.subject(a), cluster.snapshot.subject(b));
     if a == b || source.host_network || destination.host_network {
         return None;
     }
@@ -123,7 +123,7 @@ fn plain(cluster: &Cluster, pair: Pair) -> Option<Reading<'_>> {
         ingress: Some(ingress),
         from: Peer { class: Some(source.class), ip: None },
         to: Peer { class: Some(destination.class), ip: None },
-        ports: &cluster.inventory.classes[destination.class as usize].ports,
+        ports: &cluster.snapshot.classes[destination.class as usize].ports,
         free: false,
     })
 }
@@ -141,8 +141,8 @@ pub(super) fn readings<'c>(cluster: &'c Cluster, pair: Pair, each: &mut dyn FnMu
     if matches!(from, End::Service(_)) || matches!(to, End::Service(_)) {
         return;
     }
-    let inventory = &*cluster.inventory;
-    let (source, destination) = (subject(inventory, from), subject(inventory, to));
+    let snapshot = &*cluster.snapshot;
+    let (source, destination) = (subject(snapshot, from), subject(snapshot, to));
     let itself = !twins
         && matches!((from, to), (End::Subject { id: a, .. }, End::Subject { id: b, .. }) if a == b)
         && source.is_some_and(|source| !source.is_template());
@@ -162,34 +162,34 @@ pub(super) fn readings<'c>(cluster: &'c Cluster, pair: Pair, each: &mut dyn FnMu
             ingress: destination.map(|pod| cluster.sides.of(pod.class, Direction::Ingress)),
             from: Peer { class: source.map(|source| source.class), ip: None },
             to: Peer { class: destination.map(|destination| destination.class), ip: None },
-            ports: destination.map_or(&[], |pod| &*inventory.classes[pod.class as usize].ports),
+            ports: destination.map_or(&[], |pod| &*snapshot.classes[pod.class as usize].ports),
             free: itself,
         };
         let own_node = match (source, destination) {
-            (None, Some(pod)) => own_node(inventory, from, pod),
+            (None, Some(pod)) => own_node(snapshot, from, pod),
             _ => Some(false),
         };
         if own_node != Some(false) {
             each(Reading { free: true, ..reading });
         }
         if own_node != Some(true) {
-            each_address(inventory, from, to, reading, each);
+            each_address(snapshot, from, to, reading, each);
         }
     }
 }
 
-fn subject(inventory: &Inventory, end: End) -> Option<&Subject> {
+fn subject(snapshot: &Snapshot, end: End) -> Option<&Subject> {
     match end {
-        End::Subject { id, .. } => Some(inventory.subject(id)),
+        End::Subject { id, .. } => Some(snapshot.subject(id)),
         End::Node { .. } | End::Address(_) | End::Service(_) => None,
     }
 }
 
 /// Whether `from` is the node that `pod` runs on; None where the nodes are not known.
-fn own_node(inventory: &Inventory, from: End, pod: &Subject) -> Option<bool> {
+fn own_node(snapshot: &Snapshot, from: End, pod: &Subject) -> Option<bool> {
     let node: Option<NodeId> = match from {
         End::Node { id, .. } => Some(id),
-        End::Subject { id, .. } => inventory.subject(id).node,
+        End::Subject { id, .. } => snapshot.subject(id).node,
         End::Address(_) | End::Service(_) => return Some(false),
     };
     Some(node? == pod.node?)
@@ -197,13 +197,13 @@ fn own_node(inventory: &Inventory, from: End, pod: &Subject) -> Option<bool> {
 
 /// One reading per pair of addresses of one family.
 fn each_address<'c>(
-    inventory: &Inventory,
+    snapshot: &Snapshot,
     from: End,
     to: End,
     reading: Reading<'c>,
     each: &mut dyn FnMut(Reading<'c>),
 ) {
-    let (sources, destinations) = (addresses(inventory, &from), addresses(inventory, &to));
+    let (sources, destinations) = (addresses(snapshot, &from), addresses(snapshot, &to));
     let mut at = |from: Option<IpAddr>, to: Option<IpAddr>| {
         each(Reading {
             from: Peer { ip: from, ..reading.from },
@@ -231,18 +231,18 @@ fn each_address<'c>(
 }
 
 /// The addresses that an end may use; empty where they are not known.
-fn addresses<'a>(inventory: &'a Inventory, end: &'a End) -> &'a [IpAddr] {
+fn addresses<'a>(snapshot: &'a Snapshot, end: &'a End) -> &'a [IpAddr] {
     match end {
         End::Subject { ip: Some(ip), .. }
         | End::Node { ip: Some(ip), .. }
         | End::Address(ip)
         | End::Service(ip) => core::slice::from_ref(ip),
-        End::Node { id, ip: None } => &inventory.nodes[id.0 as usize].ips,
+        End::Node { id, ip: None } => &snapshot.nodes[id.0 as usize].ips,
         End::Subject { id, ip: None } => {
-            let subject = inventory.subject(*id);
+            let subject = snapshot.subject(*id);
             match subject.node {
                 Some(node) if subject.ips.is_empty() && subject.host_network => {
-                    &inventory.nodes[node.0 as usize].ips
+                    &snapshot.nodes[node.0 as usize].ips
                 }
                 _ => &subject.ips,
             }

@@ -62,7 +62,7 @@ pub(super) struct WorkloadEntry {
 
 /// The objects of one moment, ready to be judged by any number of policy sets.
 #[derive(Debug, Default)]
-pub struct Inventory {
+pub struct Snapshot {
     pub(super) words: Words,
     pub(super) namespaces: BTreeMap<Arc<str>, u32>,
     pub(super) namespace_entries: Vec<NamespaceEntry>,
@@ -87,7 +87,7 @@ pub struct NoSuchEnd {
     pub hint: String,
 }
 
-impl Inventory {
+impl Snapshot {
     /// Objects as of one moment; of two pods of one name or address the later in the input counts.
     pub fn new<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Self {
         build::build(objects)
@@ -102,7 +102,7 @@ impl Inventory {
     }
 
     /// The ends of an edge's endpoint: all pods of a workload. None for what cannot be judged: a Service
-    /// without known backends, an unknown address, a workload or node that is not in the inventory.
+    /// without known backends, an unknown address, a workload or node that is not in the snapshot.
     pub fn party(&self, endpoint: &Endpoint) -> Option<Party> {
         match endpoint {
             Endpoint::Workload(name) => self.workload(name),

@@ -1,11 +1,11 @@
-//! From objects to an inventory: names interned, pods put into classes, owners and addresses looked up.
+//! From objects to a snapshot: names interned, pods put into classes, owners and addresses looked up.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::owner::{self, Known};
-use super::{Inventory, NamespaceEntry, NodeEntry, Subject, WorkloadEntry};
+use super::{NamespaceEntry, NodeEntry, Snapshot, Subject, WorkloadEntry};
 use crate::evaluate::class::{Class, ClassPort};
 use crate::evaluate::end::{End, NodeId, SubjectId};
 use crate::evaluate::intern::index;
@@ -26,13 +26,13 @@ struct Members {
 }
 
 struct Building<'a> {
-    inventory: Inventory,
+    snapshot: Snapshot,
     classes: Vec<Class>,
     known: Known<'a>,
     members: BTreeMap<WorkloadName, Members>,
 }
 
-pub(super) fn build<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Inventory {
+pub(super) fn build<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Snapshot {
     let (mut namespaces, mut pods, mut known) = (BTreeMap::new(), Vec::new(), Known::new());
     let (mut nodes, mut services) = (Vec::new(), Vec::new());
     for object in objects {
@@ -53,11 +53,11 @@ pub(super) fn build<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Invent
         namespaces.entry(Arc::clone(name)).or_default();
     }
     let mut building =
-        Building { inventory: Inventory::default(), classes: Vec::new(), known, members: BTreeMap::new() };
+        Building { snapshot: Snapshot::default(), classes: Vec::new(), known, members: BTreeMap::new() };
     building.namespaces(namespaces);
     for service in services {
         for ip in &service.cluster_ips {
-            building.inventory.addresses.insert(*ip, End::Service(*ip));
+            building.snapshot.addresses.insert(*ip, End::Service(*ip));
         }
     }
     for node in nodes {
@@ -86,13 +86,13 @@ impl Building<'_> {
         for (at, (name, mut labels)) in namespaces.into_iter().enumerate() {
             labels.insert(METADATA_NAME.into(), Arc::clone(&name));
             let labels = self.labels(&labels);
-            self.inventory.namespaces.insert(name, index(at));
-            self.inventory.namespace_entries.push(NamespaceEntry { labels, classes: 0..0 });
+            self.snapshot.namespaces.insert(name, index(at));
+            self.snapshot.namespace_entries.push(NamespaceEntry { labels, classes: 0..0 });
         }
     }
 
     fn labels(&mut self, labels: &manifest::Labels) -> selector::Labels {
-        let words = &mut self.inventory.words;
+        let words = &mut self.snapshot.words;
         let mut labels: Vec<_> =
             labels.iter().map(|(key, value)| (words.intern(key), words.intern(value))).collect();
         labels.sort_unstable();
@@ -100,17 +100,17 @@ impl Building<'_> {
     }
 
     fn node(&mut self, name: &Arc<str>, ips: &[IpAddr]) -> NodeId {
-        let next = NodeId(index(self.inventory.nodes.len()));
-        let id = *self.inventory.node_names.entry(Arc::clone(name)).or_insert(next);
+        let next = NodeId(index(self.snapshot.nodes.len()));
+        let id = *self.snapshot.node_names.entry(Arc::clone(name)).or_insert(next);
         if id == next {
-            self.inventory.nodes.push(NodeEntry { name: Arc::clone(name), ips: Vec::new() });
+            self.snapshot.nodes.push(NodeEntry { name: Arc::clone(name), ips: Vec::new() });
         }
         for &ip in ips {
-            let known = &mut self.inventory.nodes[id.0 as usize].ips;
+            let known = &mut self.snapshot.nodes[id.0 as usize].ips;
             if !known.contains(&ip) {
                 known.push(ip);
             }
-            self.inventory.addresses.insert(ip, End::Node { id, ip: Some(ip) });
+            self.snapshot.addresses.insert(ip, End::Node { id, ip: Some(ip) });
         }
         id
     }
@@ -120,7 +120,7 @@ impl Building<'_> {
         let own: &[IpAddr] = if pod.host_network { &pod.ips } else { &[] };
         let name = match (&pod.node, pod.host_ips.first().or(own.first())) {
             (Some(name), _) => Arc::clone(name),
-            (None, Some(ip)) => match self.inventory.addresses.get(ip) {
+            (None, Some(ip)) => match self.snapshot.addresses.get(ip) {
                 Some(&End::Node { id, .. }) => return Some(id),
                 _ => ip.to_string().into(),
             },
@@ -138,7 +138,7 @@ impl Building<'_> {
         ports: &[ContainerPort],
     ) -> SubjectId {
         let labels = self.labels(labels);
-        let words = &mut self.inventory.words;
+        let words = &mut self.snapshot.words;
         let mut ports: Vec<ClassPort> = ports
             .iter()
             .filter(|port| port.name.is_some())
@@ -150,10 +150,10 @@ impl Building<'_> {
             .collect();
         ports.sort_unstable();
         ports.dedup();
-        let namespace = self.inventory.namespaces.get(&name.namespace).copied().unwrap_or_default();
-        let id = SubjectId(index(self.inventory.subjects.len()));
+        let namespace = self.snapshot.namespaces.get(&name.namespace).copied().unwrap_or_default();
+        let id = SubjectId(index(self.snapshot.subjects.len()));
         self.classes.push(Class { namespace, labels, ports: ports.into() });
-        self.inventory.subjects.push(Subject {
+        self.snapshot.subjects.push(Subject {
             name,
             workload,
             ips: Box::default(),
@@ -174,7 +174,7 @@ impl Building<'_> {
         let workload = chain.last().unwrap_or(&name).clone();
         let node = self.host(pod);
         let id = self.subject(name.clone(), workload.clone(), &pod.meta.labels, &pod.ports);
-        let subject = &mut self.inventory.subjects[id.0 as usize];
+        let subject = &mut self.snapshot.subjects[id.0 as usize];
         let ips = if pod.ips.is_empty() && pod.host_network { &pod.host_ips } else { &pod.ips };
         subject.ips = ips.iter().map(IpAddr::to_canonical).collect();
         subject.host_network = pod.host_network;
@@ -182,10 +182,10 @@ impl Building<'_> {
         let finished = matches!(pod.phase, Phase::Succeeded | Phase::Failed);
         if !finished && !pod.host_network {
             for &ip in &subject.ips {
-                self.inventory.addresses.insert(ip, End::Subject { id, ip: Some(ip) });
+                self.snapshot.addresses.insert(ip, End::Subject { id, ip: Some(ip) });
             }
         }
-        self.inventory.pods.insert((Arc::clone(&name.namespace), Arc::clone(&name.name)), id);
+        self.snapshot.pods.insert((Arc::clone(&name.namespace), Arc::clone(&name.name)), id);
         let above = if chain.is_empty() { vec![name] } else { chain };
         for owner in above {
             let owned = owner != workload;
@@ -204,7 +204,7 @@ impl Building<'_> {
             });
             let top = owner.as_ref().unwrap_or(&name).clone();
             let id = self.subject(name.clone(), top, &workload.template_labels, &workload.ports);
-            self.inventory.subjects[id.0 as usize].host_network = workload.host_network;
+            self.snapshot.subjects[id.0 as usize].host_network = workload.host_network;
             let members = self.members.entry(name).or_default();
             members.owned = owner.is_some();
             members.template.push(id);
@@ -214,28 +214,28 @@ impl Building<'_> {
         }
     }
 
-    fn finish(self) -> Inventory {
-        let Self { mut inventory, classes, members, .. } = self;
+    fn finish(self) -> Snapshot {
+        let Self { mut snapshot, classes, members, .. } = self;
         let mut order: Vec<&Class> = classes.iter().collect();
         order.sort_unstable();
         order.dedup();
-        for (subject, class) in inventory.subjects.iter_mut().zip(&classes) {
+        for (subject, class) in snapshot.subjects.iter_mut().zip(&classes) {
             subject.class = order.binary_search(&class).map(index).unwrap_or_default();
         }
-        inventory.classes = order.into_iter().cloned().collect();
-        for (at, class) in (0..).zip(&inventory.classes) {
-            let range = &mut inventory.namespace_entries[class.namespace as usize].classes;
+        snapshot.classes = order.into_iter().cloned().collect();
+        for (at, class) in (0..).zip(&snapshot.classes) {
+            let range = &mut snapshot.namespace_entries[class.namespace as usize].classes;
             *range = if range.start == range.end { at..at + 1 } else { range.start..at + 1 };
             for label in &class.labels {
-                inventory.by_label.entry(*label).or_default().push(at);
+                snapshot.by_label.entry(*label).or_default().push(at);
             }
         }
         for (name, members) in members {
             let Members { owned, running, template, below, finished } = members;
             let members = [running, template, below, finished].into_iter().find(|some| !some.is_empty());
             let entry = WorkloadEntry { topmost: !owned, members: members.unwrap_or_default() };
-            inventory.workloads.insert(name, entry);
+            snapshot.workloads.insert(name, entry);
         }
-        inventory
+        snapshot
     }
 }

@@ -1,4 +1,4 @@
-//! Owners of pods within one inventory. In: a pod's owner reference and the workloads that are known.
+//! Owners of pods within one snapshot. In: a pod's owner reference and the workloads that are known.
 //! Out: the chain of workloads above it, nearest first.
 
 use std::collections::BTreeMap;
