@@ -63,8 +63,39 @@ impl FromStr for Time {
     type Err = NotATime;
 
     fn from_str(text: &str) -> Result<Self, NotATime> {
+        if let Some(seconds) = plain_utc(text.as_bytes()) {
+            return Ok(Self::from_seconds(seconds));
+        }
         text.parse::<jiff::Timestamp>().map(|at| Self(at.as_millisecond())).map_err(|_unparsed| NotATime)
     }
+}
+
+/// Seconds since the epoch of exactly `YYYY-MM-DDTHH:MM:SSZ`, the form that recordings hold by the million;
+/// every other form, and every doubt, is left to jiff.
+fn plain_utc(text: &[u8]) -> Option<i64> {
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1, b'Z'] = *text
+    else {
+        return None;
+    };
+    let two = |tens: u8, ones: u8| {
+        (tens.is_ascii_digit() && ones.is_ascii_digit())
+            .then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+    };
+    let year = two(y0, y1)? * 100 + two(y2, y3)?;
+    let (month, day) = (two(m0, m1)?, two(d0, d1)?);
+    let (hour, minute, second) = (two(h0, h1)?, two(n0, n1)?, two(s0, s1)?);
+    // The 29th to 31st exist in some months only.
+    if !(1..=12).contains(&month) || !(1..=28).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Days since 1970-01-01, with years that begin in March so that the leap day comes last.
+    let shifted = if month > 2 { year } else { year - 1 };
+    let era = shifted.div_euclid(400);
+    let year_of_era = shifted.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days =
+        era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    Some(days * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
 /// A whole hour, counted from the Unix epoch. Written as the RFC 3339 time of its start.
@@ -222,6 +253,26 @@ mod tests {
         assert_eq!(at("2026-11-20T10:00:00Z").as_deref(), Ok("2026-11-20T10:00:00Z"));
         assert_eq!(at("2026-11-20T12:00:00+02:00").as_deref(), Ok("2026-11-20T10:00:00Z"));
         assert_eq!(at("yesterday"), Err(NotAMoment));
+    }
+
+    #[test]
+    fn the_plain_form_agrees_with_jiff() {
+        for year in ["0000", "1600", "1969", "1970", "1999", "2000", "2024", "2026", "2100", "9999"] {
+            for month in 1..=12 {
+                for day in [1, 2, 27, 28, 29, 30, 31, 32] {
+                    let text = format!("{year}-{month:02}-{day:02}T23:04:59Z");
+                    let slow = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
+                    let fast = text.parse::<Time>().ok().map(Time::seconds);
+                    assert_eq!(fast, slow, "{text}");
+                }
+            }
+        }
+        for odd in
+            ["2026-11-20T10:00:60Z", "2026-11-20t10:00:00Z", "2026-13-20T10:00:00Z", "2026-11-20T1a:00:00Z"]
+        {
+            let slow = odd.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
+            assert_eq!(odd.parse::<Time>().ok().map(Time::seconds), slow, "{odd}");
+        }
     }
 
     #[test]

@@ -73,6 +73,18 @@ pub struct FlowCounters {
     pub last: Time,
 }
 
+impl FlowCounters {
+    /// Another reading of the same flow: it grew, so the largest of each counter holds. Readings may come
+    /// in any order and any number of times.
+    pub fn merge(&mut self, other: &Self) {
+        self.connections = self.connections.max(other.connections);
+        self.bytes_sent = self.bytes_sent.max(other.bytes_sent);
+        self.bytes_received = self.bytes_received.max(other.bytes_received);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     pub key: FlowKey,
@@ -88,4 +100,15 @@ pub struct Coverage {
     pub observed_seconds: u32,
     /// Cause -> flows lost, e.g. `map_full`, `ring_full`.
     pub lost: std::collections::BTreeMap<Arc<str>, u64>,
+}
+
+impl Coverage {
+    /// Another reading of the same node, hour and seq: the largest of each counter holds.
+    pub fn merge(&mut self, other: &Self) {
+        self.observed_seconds = self.observed_seconds.max(other.observed_seconds);
+        for (cause, lost) in &other.lost {
+            let held = self.lost.entry(Arc::clone(cause)).or_default();
+            *held = (*held).max(*lost);
+        }
+    }
 }

@@ -6,6 +6,21 @@ use std::sync::Arc;
 
 use crate::manifest::WorkloadKind;
 
+pub mod class;
+pub mod ends;
+mod history;
+pub mod inventory;
+pub mod lookup;
+pub mod owner;
+mod pod;
+pub mod service;
+
+pub use class::{Class, class};
+pub use ends::{EndId, Ends};
+pub use inventory::{Dated, Inventory, KnownPod};
+pub use lookup::{Hold, Holder, Lookup};
+pub use service::{Services, Target};
+
 /// A workload: the topmost known owner of a pod, or the bare pod itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkloadName {
@@ -36,3 +51,12 @@ pub enum Endpoint {
         reason: Arc<str>,
     },
 }
+
+/// Why an end is unknown.
+pub const CHANGED_HANDS: &str = "address changed hands";
+/// The cluster's address, and nobody is known to have held it then.
+pub const NO_HOLDER: &str = "no known pod or node held this address then";
+/// The agent named the pod by a UID that no object has.
+pub const NO_POD: &str = "no object of this pod";
+/// A link-local address says nothing beyond its link.
+pub const LINK_LOCAL: &str = "link-local address";

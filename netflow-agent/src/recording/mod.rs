@@ -8,6 +8,18 @@ use crate::flow::{Coverage, Flow};
 use crate::manifest::Object;
 use crate::time::Time;
 
+mod line;
+pub mod merge;
+pub mod object;
+pub mod read;
+pub mod window;
+pub mod write;
+
+pub use merge::Merge;
+pub use read::{Notes, ReadError, Reader, read};
+pub use window::{CoverageSummary, NodeCoverage, resolve};
+pub use write::write;
+
 /// A Kubernetes object and when it was so.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
@@ -18,7 +30,7 @@ pub struct Observed {
     pub object: Arc<Object>,
 }
 
-/// What agents saw: flows and coverage merged, objects with their times.
+/// What agents saw: flows and coverage merged, objects with their times. The order of each means nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
     pub coverage: Vec<Coverage>,

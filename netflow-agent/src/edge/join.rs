@@ -1,0 +1,243 @@
+//! The join. In: a recording, what is known of the cluster, the window. Out: edges, attempts and doubts, the
+//! same for any order of lines. Servers' flows come first, since they are the truth for the port.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::contested::{Contested, resolve};
+use super::table::{Evidence, Key, Share, Table};
+use super::witness::{Peer, Reach, World};
+use super::{Attempt, Doubt, DoubtReason, Edge, Joined, LeftOut};
+use crate::flow::{Flow, Outcome, Side};
+use crate::identity::{EndId, Endpoint, Inventory, ServiceName};
+use crate::net::Protocol;
+use crate::recording::Recording;
+use crate::time::Window;
+
+/// Where a mesh sidecar listens inside the pod; on the wire the port was another.
+const MESH_PORTS: [u16; 2] = [15_001, 15_006];
+
+/// Everything under construction while flows are joined.
+pub(super) struct Join<'a, 'i> {
+    pub(super) world: World<'a, 'i>,
+    pub(super) table: Table,
+    pub(super) attempts: BTreeMap<Outcome, Table>,
+    pub(super) doubts: BTreeMap<DoubtReason, Table>,
+    /// Who reached whom by a sidecar's port.
+    pub(super) by_mesh: HashSet<(EndId, EndId)>,
+    pub(super) left_out: LeftOut,
+}
+
+/// All flows of the window, joined to workloads.
+pub fn join(recording: &Recording, inventory: &Inventory<'_>, window: Window) -> Joined {
+    let mut join = Join {
+        world: World::of(inventory),
+        table: Table::default(),
+        attempts: BTreeMap::new(),
+        doubts: BTreeMap::new(),
+        by_mesh: HashSet::new(),
+        left_out: LeftOut::default(),
+    };
+    let in_window =
+        || recording.flows.iter().filter(|flow| window.meets(flow.counters.first, flow.counters.last));
+    let mut flows = 0;
+    let mut contested = Vec::new();
+    let mut meshed = Vec::new();
+    for flow in in_window() {
+        flows += 1;
+        if flow.key.side == Side::Server {
+            join.server(flow, &mut contested, &mut meshed);
+        }
+    }
+    resolve(&mut join, contested, in_window);
+    join.table.settle();
+    let mut contested = Vec::new();
+    for flow in in_window().filter(|flow| flow.key.side == Side::Client) {
+        join.client(flow, &mut contested);
+    }
+    resolve(&mut join, contested, in_window);
+    join.mesh(&meshed);
+    join.finish(flows)
+}
+
+impl Join<'_, '_> {
+    /// A flow of a server's own end: the local end is the destination, on its own port.
+    fn server<'f>(
+        &mut self,
+        flow: &'f Flow,
+        contested: &mut Vec<Contested<'f>>,
+        meshed: &mut Vec<(EndId, EndId, &'f Flow)>,
+    ) {
+        if self.leave_out(flow) {
+            return;
+        }
+        let local = self.world.local(flow);
+        let source = match self.world.peer(flow, flow.key.remote) {
+            Peer::One(end) => end,
+            Peer::Nobody => self.world.stranger(flow.key.remote),
+            Peer::Several(peers) => {
+                contested.push(Contested { flow, local, peers });
+                return;
+            }
+        };
+        self.serve(source, local, flow, meshed);
+    }
+
+    fn serve<'f>(
+        &mut self,
+        source: EndId,
+        local: EndId,
+        flow: &'f Flow,
+        meshed: &mut Vec<(EndId, EndId, &'f Flow)>,
+    ) {
+        if flow.key.protocol == Protocol::Tcp && MESH_PORTS.contains(&flow.key.port) && came_up(flow) {
+            self.by_mesh.insert((source, local));
+            meshed.push((source, local, flow));
+            return;
+        }
+        self.served(source, local, flow);
+    }
+
+    /// A server's flow with both ends known.
+    pub(super) fn served(&mut self, source: EndId, local: EndId, flow: &Flow) {
+        let key = Key { source, destination: local, port: flow.key.port, protocol: flow.key.protocol };
+        if came_up(flow) {
+            self.table.add(key, flow, Share::All);
+        } else {
+            self.attempt(key, flow);
+        }
+    }
+
+    /// A sidecar's port gives way to the ports that the client's own records tell.
+    fn mesh(&mut self, meshed: &[(EndId, EndId, &Flow)]) {
+        if meshed.is_empty() {
+            return;
+        }
+        let known = self.table.seen_by_clients();
+        for (source, destination, flow) in meshed {
+            let ports: Vec<u16> = known
+                .range((*source, *destination, 0)..=(*source, *destination, u16::MAX))
+                .map(|(_, _, port)| *port)
+                .filter(|port| !MESH_PORTS.contains(port))
+                .collect();
+            let key =
+                |port| Key { source: *source, destination: *destination, port, protocol: Protocol::Tcp };
+            for port in &ports {
+                let share = if ports.len() == 1 { Share::All } else { Share::Presence };
+                self.table.add(key(*port), flow, share);
+            }
+            if ports.is_empty() {
+                self.table.add(key(flow.key.port), flow, Share::All);
+                self.doubt(DoubtReason::MeshPort, key(flow.key.port), flow);
+            }
+        }
+    }
+
+    fn leave_out(&mut self, flow: &Flow) -> bool {
+        match self.world.reach(flow) {
+            Reach::Between => return false,
+            Reach::Own => self.left_out.own += 1,
+            Reach::Group => self.left_out.multicast += 1,
+        }
+        true
+    }
+
+    fn client<'f>(&mut self, flow: &'f Flow, contested: &mut Vec<Contested<'f>>) {
+        if self.leave_out(flow) {
+            return;
+        }
+        let local = self.world.local(flow);
+        if self.translated(local, flow) {
+            return;
+        }
+        match self.world.peer(flow, flow.key.remote) {
+            Peer::One(end) => self.direct(local, end, flow),
+            Peer::Several(peers) => contested.push(Contested { flow, local, peers }),
+            Peer::Nobody => {
+                if flow.key.outcome == Outcome::Unanswered
+                    && crate::identity::class::looks_like_broadcast(flow.key.remote)
+                {
+                    self.left_out.multicast += 1;
+                    return;
+                }
+                let end = match self.world.service_at(flow) {
+                    Some(end) => end,
+                    None => self.world.stranger(flow.key.remote),
+                };
+                self.direct(local, end, flow);
+            }
+        }
+    }
+
+    pub(super) fn attempt(&mut self, key: Key, flow: &Flow) {
+        self.attempts.entry(flow.key.outcome).or_default().add(key, flow, Share::All);
+    }
+
+    pub(super) fn doubt(&mut self, reason: DoubtReason, key: Key, flow: &Flow) {
+        self.doubts.entry(reason).or_default().add(key, flow, Share::All);
+    }
+
+    fn finish(self, flows: u64) -> Joined {
+        let ends = &self.world.ends;
+        let ranks = ends.ranks();
+        let edges = self.table.into_sorted(&ranks).into_iter().map(|(key, evidence)| {
+            let (bytes_sent, bytes_received) = evidence.bytes();
+            Edge {
+                key: key.name(ends),
+                witness: evidence.witness(),
+                via: via(&evidence, ends),
+                connections: evidence.connections(),
+                bytes_sent,
+                bytes_received,
+                hours: evidence.hours(),
+                first: evidence.first,
+                last: evidence.last,
+                basis: evidence.basis(),
+                unconfirmed: evidence.unconfirmed(),
+            }
+        });
+        let edges = edges.collect();
+        let mut attempts: Vec<Attempt> = Vec::new();
+        for (outcome, table) in self.attempts {
+            attempts.extend(table.into_sorted(&ranks).into_iter().map(|(key, evidence)| Attempt {
+                key: key.name(ends),
+                outcome,
+                via: via(&evidence, ends),
+                connections: evidence.connections(),
+                hours: evidence.hours(),
+                first: evidence.first,
+                last: evidence.last,
+            }));
+        }
+        attempts.sort_by(|one, other| one.key.cmp(&other.key).then(one.outcome.cmp(&other.outcome)));
+        let mut doubts: Vec<Doubt> = Vec::new();
+        for (reason, table) in self.doubts {
+            doubts.extend(table.into_sorted(&ranks).into_iter().map(|(key, evidence)| Doubt {
+                key: key.name(ends),
+                reason,
+                connections: evidence.connections(),
+                hours: evidence.hours(),
+                first: evidence.first,
+                last: evidence.last,
+            }));
+        }
+        doubts.sort_by(|one, other| one.key.cmp(&other.key).then(one.reason.cmp(&other.reason)));
+        Joined { edges, attempts, doubts, left_out: self.left_out, flows }
+    }
+}
+
+/// A server that received a datagram and did not answer is a witness all the same.
+fn came_up(flow: &Flow) -> bool {
+    match flow.key.outcome {
+        Outcome::Established => true,
+        Outcome::Unanswered => flow.key.side == Side::Server,
+        Outcome::Refused | Outcome::Timeout => false,
+    }
+}
+
+fn via(evidence: &Evidence, ends: &crate::identity::Ends) -> BTreeSet<ServiceName> {
+    let names = evidence.via.iter().filter_map(|id| match ends.get(*id) {
+        Endpoint::Service(name) => Some(name.clone()),
+        _ => None,
+    });
+    names.collect()
+}

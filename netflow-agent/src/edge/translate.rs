@@ -1,0 +1,127 @@
+//! A client's flow to its destination. In: the flow and its local end. Out: evidence for the workload itself,
+//! or for the pod ports behind the Service; an attempt; or a doubt.
+
+use super::DoubtReason;
+use super::join::Join;
+use super::table::{Key, Share};
+use super::witness::World;
+use crate::flow::{Basis, Flow, Outcome};
+use crate::identity::{EndId, Endpoint};
+use crate::net::Protocol;
+
+/// Ports from here on are handed to clients that ask for none (Linux, `ip_local_port_range`).
+const FIRST_EPHEMERAL: u16 = 32_768;
+
+impl World<'_, '_> {
+    /// A Service that holds the remote address, though not at this port.
+    pub(super) fn service_at(&mut self, flow: &Flow) -> Option<EndId> {
+        let span = (flow.counters.first, flow.counters.last);
+        let name = self.services.at_address(flow.key.remote, span)?;
+        Some(self.ends.service(name))
+    }
+}
+
+impl Join<'_, '_> {
+    /// A client's flow to a Service's address and port; false where it is to something else.
+    pub(super) fn translated(&mut self, local: EndId, flow: &Flow) -> bool {
+        let span = (flow.counters.first, flow.counters.last);
+        let world = &mut self.world;
+        let is_node = world.is_node(flow.key.remote, span.0, span.1);
+        let found = world.services.find(flow.key.remote, flow.key.port, flow.key.protocol, span, is_node);
+        let Some(found) = found else { return false };
+        let targets = world.services.targets(found, span, world.inventory, &world.ends);
+        let service = world.ends.service(world.services.name(found));
+        let key = |(destination, port)| Key { source: local, destination, port, protocol: flow.key.protocol };
+        if targets.is_empty() {
+            let nowhere = key((service, world.services.nominal_port(found)));
+            match flow.key.outcome {
+                Outcome::Established => drop(self.table.add(nowhere, flow, Share::All)),
+                _ => self.attempt(nowhere, flow),
+            }
+            return true;
+        }
+        if matches!(flow.key.outcome, Outcome::Refused | Outcome::Timeout) {
+            for target in targets {
+                self.attempts.entry(flow.key.outcome).or_default().add_via(
+                    key(target),
+                    flow,
+                    Share::All,
+                    service,
+                );
+            }
+            return true;
+        }
+        let witnessed = |join: &Self, target: (EndId, u16)| {
+            join.table.server_saw_near(key(target), flow.key.hour)
+                || join.by_mesh.contains(&(local, target.0))
+        };
+        let seen: Vec<(EndId, u16)> =
+            targets.iter().copied().filter(|target| witnessed(self, *target)).collect();
+        if seen.is_empty() {
+            for target in targets {
+                self.untold(key(target), flow, service);
+            }
+            return true;
+        }
+        // Which of several backends each connection reached is in the servers' own counts.
+        let share = if seen.len() == 1 { Share::All } else { Share::Presence };
+        for target in seen {
+            self.table.add_via(key(target), flow, share, service);
+        }
+        true
+    }
+
+    /// A translated flow that no server tells of. A connection to a Service's address has its client at this
+    /// end for certain, however old it is: nobody calls from there.
+    fn untold(&mut self, key: Key, flow: &Flow, service: EndId) {
+        let believed = flow.key.outcome == Outcome::Established || self.is_beyond(key.destination);
+        if believed {
+            self.table.add_via(key, flow, Share::All, service);
+        } else {
+            self.attempts.entry(flow.key.outcome).or_default().add_via(key, flow, Share::All, service);
+        }
+    }
+
+    /// A client's flow to an address that is its destination's own.
+    pub(super) fn direct(&mut self, local: EndId, destination: EndId, flow: &Flow) {
+        let key = Key { source: local, destination, port: flow.key.port, protocol: flow.key.protocol };
+        let witnessed = self.table.server_saw(key) || self.by_mesh.contains(&(local, destination));
+        match self.judge(key, flow, witnessed) {
+            Belief::Edge => drop(self.table.add(key, flow, Share::All)),
+            Belief::Attempt => self.attempt(key, flow),
+            Belief::Doubt(reason) => self.doubt(reason, key, flow),
+        }
+    }
+
+    pub(super) fn judge(&self, key: Key, flow: &Flow, witnessed: bool) -> Belief {
+        match flow.key.outcome {
+            Outcome::Refused | Outcome::Timeout => return Belief::Attempt,
+            _ if witnessed => return Belief::Edge,
+            Outcome::Unanswered if self.is_beyond(key.destination) => {}
+            Outcome::Unanswered => return Belief::Attempt,
+            Outcome::Established => {}
+        }
+        let ephemeral = flow.key.port >= FIRST_EPHEMERAL;
+        let external = matches!(self.world.ends.get(key.destination), Endpoint::External(_));
+        if flow.key.basis == Basis::Existing && (ephemeral || !external) {
+            return Belief::Doubt(DoubtReason::RoleUnconfirmed);
+        }
+        if flow.key.protocol == Protocol::Udp && ephemeral && !external {
+            return Belief::Doubt(DoubtReason::EphemeralPort);
+        }
+        Belief::Edge
+    }
+
+    /// A node or an address outside: nobody there is expected to tell what it received.
+    fn is_beyond(&self, end: EndId) -> bool {
+        matches!(self.world.ends.get(end), Endpoint::Node(_) | Endpoint::External(_))
+    }
+}
+
+/// What a client's flow is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Belief {
+    Edge,
+    Attempt,
+    Doubt(DoubtReason),
+}

@@ -1,0 +1,167 @@
+//! Lines into a `Recording`. In: named byte inputs, already decompressed. Out: everything in them, merged;
+//! notes of what was skipped; or an error with the input's name and the line's number.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::line::{CoverageLine, FlowLine, KindLine, ObjectLine};
+use super::{Merge, Recording};
+use crate::manifest;
+
+/// Longer than any object that an API server stores (etcd refuses 1.5 MiB), shorter than what hurts.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// What was read but does not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Kind of line -> lines of that kind, which this version does not know.
+    pub unknown_kinds: BTreeMap<String, u64>,
+}
+
+impl Notes {
+    /// The one warning for all skipped lines.
+    pub fn warning(&self) -> Option<String> {
+        let lines: u64 = self.unknown_kinds.values().sum();
+        if lines == 0 {
+            return None;
+        }
+        let kinds: Vec<String> =
+            self.unknown_kinds.iter().take(8).map(|(kind, count)| format!("`{kind}` ({count})")).collect();
+        let more = if self.unknown_kinds.len() > kinds.len() { ", ..." } else { "" };
+        let noun = if lines == 1 { "line" } else { "lines" };
+        Some(format!("skipped {lines} {noun} of unknown kind: {}{more}", kinds.join(", ")))
+    }
+}
+
+/// A recording that cannot be read, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("read {name}")]
+    Input { name: String, source: io::Error },
+    #[error("{name}:{line}: {reason}")]
+    Line { name: String, line: u64, reason: String },
+}
+
+/// Reads inputs one after the other into one recording: the concatenation of recordings is a recording.
+#[derive(Debug, Default)]
+pub struct Reader {
+    merge: Merge,
+    notes: Notes,
+    words: Words,
+    line: Vec<u8>,
+}
+
+impl Reader {
+    pub fn read(&mut self, name: &str, input: &mut dyn BufRead) -> Result<(), ReadError> {
+        let mut number = 0;
+        loop {
+            self.line.clear();
+            let taken = input
+                .take(LONGEST_LINE + 1)
+                .read_until(b'\n', &mut self.line)
+                .map_err(|source| ReadError::Input { name: name.to_owned(), source })?;
+            if taken == 0 {
+                return Ok(());
+            }
+            number += 1;
+            let line = std::mem::take(&mut self.line);
+            let read = if taken as u64 > LONGEST_LINE {
+                Err(format!("the line is longer than {} MiB", LONGEST_LINE >> 20))
+            } else {
+                self.line(trim(&line, number == 1))
+            };
+            self.line = line;
+            read.map_err(|reason| ReadError::Line { name: name.to_owned(), line: number, reason })?;
+        }
+    }
+
+    pub fn finish(self) -> (Recording, Notes) {
+        (self.merge.finish(), self.notes)
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        if line.is_empty() {
+            return Ok(());
+        }
+        // What our own writer puts first saves a pass over the line; anything else is looked for.
+        if line.starts_with(b"{\"kind\":\"flow\",") {
+            return self.flow(line);
+        }
+        let kind = parse::<KindLine<'_>>(line)?.kind;
+        match kind.as_ref() {
+            "flow" => self.flow(line),
+            "coverage" => {
+                self.merge.coverage(parse::<CoverageLine<'_>>(line)?.coverage(&mut self.words));
+                Ok(())
+            }
+            "object" => {
+                let wire = parse::<ObjectLine<'_>>(line)?;
+                let object = manifest::object(wire.object.get(), &mut self.words.known)
+                    .map_err(|error| format!("object: {error}"))?;
+                self.merge.object(wire.observed(object)?);
+                Ok(())
+            }
+            unknown => {
+                let known = self.notes.unknown_kinds.len();
+                // Hostile input must not fill memory with names of kinds.
+                let name =
+                    if known < 1_000 { unknown.chars().take(64).collect() } else { "other".to_owned() };
+                *self.notes.unknown_kinds.entry(name).or_default() += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn flow(&mut self, line: &[u8]) -> Result<(), String> {
+        let flow = parse::<FlowLine<'_>>(line)?.flow(&mut self.words)?;
+        self.merge.flow(flow);
+        Ok(())
+    }
+}
+
+/// All inputs into one recording.
+pub fn read<'a>(
+    inputs: impl IntoIterator<Item = (&'a str, &'a mut dyn BufRead)>,
+) -> Result<(Recording, Notes), ReadError> {
+    let mut reader = Reader::default();
+    for (name, input) in inputs {
+        reader.read(name, input)?;
+    }
+    Ok(reader.finish())
+}
+
+/// Names that come back a million times, each held once.
+#[derive(Debug, Default)]
+pub struct Words {
+    known: manifest::Words,
+    latest: [Option<Arc<str>>; 2],
+}
+
+impl Words {
+    /// `slot` 0 is for nodes, 1 for pods: lines of one node and one pod come in runs.
+    pub fn intern(&mut self, slot: usize, text: &str) -> Arc<str> {
+        let Some(latest) = self.latest.get_mut(slot) else { return self.known.intern(text) };
+        if let Some(word) = latest.as_ref().filter(|word| ***word == *text) {
+            return Arc::clone(word);
+        }
+        let word = self.known.intern(text);
+        *latest = Some(Arc::clone(&word));
+        word
+    }
+}
+
+/// Without white space at the ends, and without the byte order mark that some editors put first.
+fn trim(line: &[u8], first: bool) -> &[u8] {
+    let line = if first { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+    line.trim_ascii()
+}
+
+fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| {
+        // serde counts lines within the one line that it was given.
+        error.to_string().replace(" at line 1 column", " at column")
+    })
+}
