@@ -11,6 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use crate::net::Protocol;
 use crate::time::Time;
 
+pub mod cni;
+
 mod caller;
 mod caller_wire;
 mod convert;

@@ -7,18 +7,64 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::identity::WorkloadName;
+use crate::manifest::Meta;
 use crate::net::Direction;
 
 pub mod cover;
 pub mod evidence;
+pub mod gap;
 pub mod label;
 pub mod name;
 pub mod port;
 pub mod selector;
+pub mod words;
+
+mod declare;
+mod dns;
+mod gaps;
+mod generate;
+mod ledger;
+mod options;
+mod scene;
+mod service_port;
+mod sift;
 
 pub use evidence::{Evidence, Observed, Why};
+pub use gap::{Gap, GapKind};
+pub use generate::generate;
+pub use options::{External, Nodes, Options};
 pub use port::Port;
 pub use selector::Selector;
+
+/// The label by which our policies are known as ours.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "netflow");
+
+/// Whether an object was written by us.
+pub fn is_ours(meta: &Meta) -> bool {
+    meta.labels.get(MANAGED_BY.0).is_some_and(|value| &**value == MANAGED_BY.1)
+}
+
+/// An edge that is not allowed, and by whose will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// Position among the edges.
+    pub edge: usize,
+    pub reason: Arc<str>,
+}
+
+/// What to apply, and what it does not settle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recommendation {
+    /// Workload policies by namespace and name, then the default denies.
+    pub policies: Vec<Policy>,
+    /// Sorted by kind, subject and text.
+    pub gaps: Vec<Gap>,
+    pub withheld: Vec<Withheld>,
+    /// Positions of edges with an end that nobody can name.
+    pub not_judged: Vec<usize>,
+    /// Positions of entries of the review that met nothing.
+    pub unused_entries: Vec<usize>,
+}
 
 /// Who a rule lets talk.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

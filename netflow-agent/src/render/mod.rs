@@ -1,1 +1,5 @@
-//! From rule sets and answers to bytes: YAML, JSON, text.
+//! What people and other tools read. In: rule sets, gaps, tables. Out: YAML, JSON and text, byte for byte the
+//! same for the same content.
+
+pub mod kubernetes;
+pub mod tree;

@@ -1,0 +1,160 @@
+//! What becomes of an edge. In: an edge, the scene, the options. Out: the peers that stand for its ends, or
+//! why it is withheld, or why nobody can say.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::Options;
+use super::gap::{Gap, GapKind};
+use super::ledger::PeerKey;
+use super::options::{External, Nodes};
+use super::scene::Scene;
+use crate::edge::Edge;
+use crate::identity::Endpoint;
+use crate::manifest::cni::Cni;
+use crate::review::Action;
+
+/// Where clouds answer who a machine is and with which rights.
+pub(super) const METADATA: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// Where the DNS cache of each node listens.
+pub(super) const NODE_LOCAL_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 20, 10));
+
+/// What becomes of an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The peers that its source and its destination are.
+    Allow {
+        source: Vec<PeerKey>,
+        destination: Vec<PeerKey>,
+    },
+    Withhold(Arc<str>),
+    /// Nobody can say who that is; a gap names it.
+    NotJudged,
+}
+
+/// Decides for one edge; what was decided by an entry of the review is marked in `used`.
+pub(super) fn sift(edge: &Edge, scene: &Scene, options: &Options, used: &mut [bool]) -> Fate {
+    let mut fate = None;
+    for (at, entry) in options.review.meeting(&edge.key) {
+        let decides = matches!(entry.action, Action::Deny | Action::Ignore);
+        if decides || entry.action == Action::Approve {
+            used[at] = true;
+        }
+        if decides && fate.is_none() {
+            fate = Some(Fate::Withhold(
+                format!("{} in the review: {}", entry.action.as_str(), entry.reason).into(),
+            ));
+        }
+    }
+    if let Some(fate) = fate {
+        return fate;
+    }
+    if let Some(reason) = withheld_by_flag(edge, options) {
+        return Fate::Withhold(reason.into());
+    }
+    match (peers(&edge.key.source, scene, options), peers(&edge.key.destination, scene, options)) {
+        (Some(source), Some(destination)) => Fate::Allow { source, destination },
+        _ => Fate::NotJudged,
+    }
+}
+
+fn withheld_by_flag(edge: &Edge, options: &Options) -> Option<&'static str> {
+    let ends = [&edge.key.source, &edge.key.destination];
+    let outside = |end: &&Endpoint| matches!(end, Endpoint::External(ip) if *ip != NODE_LOCAL_DNS);
+    let metadata = |end: &&Endpoint| matches!(end, Endpoint::External(ip) if METADATA.contains(ip));
+    let node = |end: &&Endpoint| matches!(end, Endpoint::Node(_));
+    if options.drop_metadata && ends.iter().any(metadata) {
+        Some("--drop-metadata")
+    } else if options.external == External::None && ends.iter().any(outside) {
+        Some("--external none")
+    } else if options.cni == Some(Cni::Cilium) && ends.iter().any(node) {
+        Some("not expressible on cilium: an ipBlock never matches a node there")
+    } else {
+        None
+    }
+}
+
+/// The peers that an endpoint is; none where nobody can say.
+pub(super) fn peers(end: &Endpoint, scene: &Scene, options: &Options) -> Option<Vec<PeerKey>> {
+    match end {
+        Endpoint::Workload(name) => scene.group_of(name).map(|id| vec![PeerKey::Group(id.clone())]),
+        Endpoint::Node(name) => {
+            let mut ips = scene.node_ips(name).peekable();
+            ips.peek()?;
+            Some(match &options.nodes {
+                Nodes::Exact => vec![PeerKey::Node(Arc::clone(name))],
+                Nodes::Ranges(ranges) => ranges_holding(ranges, ips),
+                Nodes::Any => anywhere(ips),
+            })
+        }
+        Endpoint::External(ip) if METADATA.contains(ip) || *ip == NODE_LOCAL_DNS => {
+            Some(vec![PeerKey::Range(IpNet::from(*ip))])
+        }
+        Endpoint::External(ip) if options.external == External::Any => Some(anywhere([*ip].into_iter())),
+        Endpoint::External(ip) => Some(vec![PeerKey::Address(*ip)]),
+        Endpoint::Service(_) | Endpoint::Unknown { .. } => None,
+    }
+}
+
+/// The given ranges that hold one of the addresses; each other address as itself.
+fn ranges_holding(ranges: &[IpNet], ips: impl Iterator<Item = IpAddr>) -> Vec<PeerKey> {
+    let mut keys: Vec<PeerKey> = ips
+        .map(|ip| match ranges.iter().find(|range| range.contains(&ip)) {
+            Some(range) => PeerKey::Range(range.trunc()),
+            None => PeerKey::Range(IpNet::from(ip)),
+        })
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn anywhere(ips: impl Iterator<Item = IpAddr>) -> Vec<PeerKey> {
+    let mut keys: Vec<PeerKey> = ips.map(|ip| PeerKey::Anywhere { v6: ip.is_ipv6() }).collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// Everything of a family but what nodes give to pods, and the metadata service.
+pub(super) fn everywhere_but_pods(v6: bool, scene: &Scene) -> (IpNet, Vec<IpNet>) {
+    let all = if v6 { IpNet::V6(Ipv6Net::default()) } else { IpNet::V4(Ipv4Net::default()) };
+    let mut except: Vec<IpNet> =
+        scene.pod_ranges.iter().copied().filter(|range| all.contains(range)).collect();
+    except.extend(METADATA.iter().map(|ip| IpNet::from(*ip)).filter(|ip| all.contains(ip)));
+    let mut except = IpNet::aggregate(&except);
+    except.retain(|range| *range != all);
+    except.sort();
+    (all, except)
+}
+
+/// The gap that goes with a fate, where one does.
+pub(super) fn gap(edge: &Edge, fate: &Fate) -> Option<Gap> {
+    let key = &edge.key;
+    let about = super::words::edge(key);
+    match fate {
+        Fate::NotJudged => {
+            let (kind, text) = [&key.source, &key.destination].into_iter().find_map(|end| match end {
+                Endpoint::Unknown { ip, reason } => {
+                    Some((GapKind::UnknownPeer, format!("{ip} is unknown: {reason}")))
+                }
+                Endpoint::Service(name) => Some((
+                    GapKind::ServiceWithoutBackends,
+                    format!("no backend of Service {}/{} is known for that time", name.namespace, name.name),
+                )),
+                _ => None,
+            })?;
+            Some(Gap::new(kind, about, format!("{text}; {} connections left out", edge.connections)))
+        }
+        Fate::Withhold(reason) if reason.starts_with("not expressible") => {
+            Some(Gap::new(GapKind::NotExpressible, about, &**reason))
+        }
+        Fate::Withhold(_) | Fate::Allow { .. } => None,
+    }
+}
