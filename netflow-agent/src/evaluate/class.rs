@@ -7,27 +7,27 @@ use super::intern::Word;
 use super::selector::Labels;
 use crate::net::Protocol;
 
-pub(super) type ClassId = u32;
+pub(crate) type ClassId = u32;
 
 /// A container port of a class; its name interned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ClassPort {
-    pub(super) name: Option<Word>,
-    pub(super) protocol: Protocol,
-    pub(super) port: u16,
+pub(crate) struct ClassPort {
+    pub(crate) name: Option<Word>,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
 }
 
 /// What all pods of a class have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Class {
-    pub(super) namespace: u32,
-    pub(super) labels: Labels,
-    pub(super) ports: Box<[ClassPort]>,
+pub(crate) struct Class {
+    pub(crate) namespace: u32,
+    pub(crate) labels: Labels,
+    pub(crate) ports: Box<[ClassPort]>,
 }
 
 /// A set of classes, small in memory for the common cases: one namespace, or a few workloads.
 #[derive(Clone, Debug)]
-pub(super) enum ClassSet {
+pub(crate) enum ClassSet {
     Range(Range<ClassId>),
     Few(Box<[ClassId]>),
     Bits(Box<[u64]>),
@@ -35,7 +35,7 @@ pub(super) enum ClassSet {
 
 impl ClassSet {
     /// From any list of the `n_classes` classes that there are.
-    pub(super) fn new(mut classes: Vec<ClassId>, n_classes: usize) -> Self {
+    pub(crate) fn new(mut classes: Vec<ClassId>, n_classes: usize) -> Self {
         classes.sort_unstable();
         classes.dedup();
         let (Some(&first), Some(&last)) = (classes.first(), classes.last()) else {
@@ -57,7 +57,7 @@ impl ClassSet {
         Self::Bits(bits.into())
     }
 
-    pub(super) fn contains(&self, class: ClassId) -> bool {
+    pub(crate) fn contains(&self, class: ClassId) -> bool {
         match self {
             Self::Range(range) => range.contains(&class),
             Self::Few(few) => few.contains(&class),
@@ -67,8 +67,13 @@ impl ClassSet {
         }
     }
 
+    /// Whether it holds all of the `n_classes` classes that there are.
+    pub(crate) fn is_all(&self, n_classes: usize) -> bool {
+        matches!(self, Self::Range(range) if range.start == 0 && range.end as usize == n_classes)
+    }
+
     /// In ascending order.
-    pub(super) fn iter(&self) -> Box<dyn Iterator<Item = ClassId> + '_> {
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = ClassId> + '_> {
         match self {
             Self::Range(range) => Box::new(range.clone()),
             Self::Few(few) => Box::new(few.iter().copied()),

@@ -18,9 +18,9 @@ use crate::net::{Direction, Protocol};
 /// A snapshot under one set of policies. Cheap to make again with other policies.
 #[derive(Debug)]
 pub struct Cluster {
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) policies: Arc<[NetworkPolicy]>,
-    pub(super) sides: Sides,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) policies: Arc<[NetworkPolicy]>,
+    pub(crate) sides: Sides,
 }
 
 impl Cluster {

@@ -19,14 +19,14 @@ use crate::net::{Direction, PortRange, Protocol};
 
 /// The ports of a rule.
 #[derive(Debug)]
-pub(super) enum RulePorts {
+pub(crate) enum RulePorts {
     Any,
     Listed(Box<[RulePort]>),
 }
 
 /// One item of `ports`.
 #[derive(Clone, Debug)]
-pub(super) enum RulePort {
+pub(crate) enum RulePort {
     Range(Protocol, PortRange),
     /// None: a name that no pod has.
     Name(Protocol, Option<Word>),
@@ -36,7 +36,7 @@ pub(super) enum RulePort {
 
 /// One item of `from` or `to`.
 #[derive(Debug)]
-pub(super) enum Peer {
+pub(crate) enum Peer {
     Classes(ClassSet),
     Block(Block),
     /// Not valid: it matches nothing.
@@ -45,45 +45,45 @@ pub(super) enum Peer {
 
 /// The peers of a rule: all items at once, for verdicts, and each alone, for explanations.
 #[derive(Debug)]
-pub(super) enum Peers {
+pub(crate) enum Peers {
     Any,
     Listed { classes: ClassSet, blocks: Box<[Block]>, items: Box<[Peer]> },
 }
 
 #[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) policy: u32,
+pub(crate) struct Rule {
+    pub(crate) policy: u32,
     /// Its place in the policy's list of that direction.
-    pub(super) index: u32,
-    pub(super) peers: Peers,
-    pub(super) ports: RulePorts,
+    pub(crate) index: u32,
+    pub(crate) peers: Peers,
+    pub(crate) ports: RulePorts,
 }
 
 /// All that policies say of one direction of some classes. Without policies: not isolated.
 #[derive(Debug, Default)]
-pub(super) struct Side {
-    pub(super) policies: Vec<u32>,
-    pub(super) rules: Vec<SharedRule>,
-    pub(super) has_blocks: bool,
+pub(crate) struct Side {
+    pub(crate) policies: Vec<u32>,
+    pub(crate) rules: Vec<SharedRule>,
+    pub(crate) has_blocks: bool,
 }
 
 /// A rule shared by the sides that its policy selects.
-pub(super) type SharedRule = Arc<Rule>;
+pub(crate) type SharedRule = Arc<Rule>;
 
 /// The sides of every class, by direction; equal ones are shared.
 #[derive(Debug, Default)]
-pub(super) struct Sides {
-    pub(super) list: Vec<Side>,
+pub(crate) struct Sides {
+    pub(crate) list: Vec<Side>,
     by_class: [Vec<u32>; 2],
-    pub(super) space: Space,
+    pub(crate) space: Space,
 }
 
 impl Sides {
-    pub(super) fn of(&self, class: ClassId, direction: Direction) -> &Side {
+    pub(crate) fn of(&self, class: ClassId, direction: Direction) -> &Side {
         &self.list[self.by_class[direction as usize][class as usize] as usize]
     }
 
-    pub(super) fn new(snapshot: &Snapshot, policies: &[NetworkPolicy]) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot, policies: &[NetworkPolicy]) -> Self {
         let mut rules: [Vec<Vec<SharedRule>>; 2] = [Vec::new(), Vec::new()];
         let mut selecting: [Vec<Vec<u32>>; 2] =
             [vec![Vec::new(); snapshot.classes.len()], vec![Vec::new(); snapshot.classes.len()]];
@@ -117,7 +117,7 @@ impl Sides {
 }
 
 impl Peers {
-    pub(super) fn blocks(&self) -> &[Block] {
+    pub(crate) fn blocks(&self) -> &[Block] {
         match self {
             Self::Any => &[],
             Self::Listed { blocks, .. } => blocks,
@@ -258,7 +258,7 @@ fn port(snapshot: &Snapshot, port: &NetworkPolicyPort) -> RulePort {
 
 impl RulePort {
     /// Names are those of the destination's own container ports; an external destination has none.
-    pub(super) fn contains(&self, protocol: Protocol, port: u16, destination: &[ClassPort]) -> bool {
+    pub(crate) fn contains(&self, protocol: Protocol, port: u16, destination: &[ClassPort]) -> bool {
         match self {
             Self::Range(of, range) => *of == protocol && range.contains(port),
             Self::Name(of, Some(name)) => {
@@ -272,7 +272,7 @@ impl RulePort {
     }
 
     /// Calls `found` with each range that it means at this destination.
-    pub(super) fn each(&self, destination: &[ClassPort], mut found: impl FnMut(Protocol, PortRange)) {
+    pub(crate) fn each(&self, destination: &[ClassPort], mut found: impl FnMut(Protocol, PortRange)) {
         match self {
             Self::Range(protocol, range) => found(*protocol, *range),
             Self::Name(protocol, Some(name)) => {
@@ -288,7 +288,7 @@ impl RulePort {
 }
 
 impl RulePorts {
-    pub(super) fn contains(&self, protocol: Protocol, port: u16, destination: &[ClassPort]) -> bool {
+    pub(crate) fn contains(&self, protocol: Protocol, port: u16, destination: &[ClassPort]) -> bool {
         match self {
             Self::Any => true,
             Self::Listed(items) => items.iter().any(|item| item.contains(protocol, port, destination)),

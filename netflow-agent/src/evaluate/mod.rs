@@ -22,12 +22,12 @@ pub mod explain;
 pub mod set;
 pub mod snapshot;
 
-mod class;
-mod compile;
+pub(crate) mod class;
+pub(crate) mod compile;
 mod intern;
 mod selector;
-mod space;
-mod verdict;
+pub(crate) mod space;
+pub(crate) mod verdict;
 
 pub use cluster::Cluster;
 pub use compile::{isolates, rules};

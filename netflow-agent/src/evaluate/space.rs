@@ -9,20 +9,20 @@ use super::block::Block;
 
 /// The first address of every place but the lowest, per family.
 #[derive(Debug, Default)]
-pub(super) struct Space {
+pub(crate) struct Space {
     v4: Vec<u32>,
     v6: Vec<u128>,
 }
 
 /// Where an address lies among the cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(crate) struct Place {
     v6: bool,
     at: usize,
 }
 
 impl Space {
-    pub(super) fn new<'a>(blocks: impl Iterator<Item = &'a Block>) -> Self {
+    pub(crate) fn new<'a>(blocks: impl Iterator<Item = &'a Block>) -> Self {
         let mut space = Self::default();
         for net in blocks.flat_map(|block| block.except.iter().chain([&block.net])) {
             match net {
@@ -43,7 +43,7 @@ impl Space {
         space
     }
 
-    pub(super) fn place(&self, ip: IpAddr) -> Place {
+    pub(crate) fn place(&self, ip: IpAddr) -> Place {
         match ip {
             IpAddr::V4(ip) => Place { v6: false, at: self.v4.partition_point(|&cut| cut <= ip.to_bits()) },
             IpAddr::V6(ip) => Place { v6: true, at: self.v6.partition_point(|&cut| cut <= ip.to_bits()) },

@@ -32,37 +32,37 @@ impl Pair {
 
 /// The other end, as the rules of one end see it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// None: selectors do not see it.
-    pub(super) class: Option<ClassId>,
+    pub(crate) class: Option<ClassId>,
     /// None: the address is not known.
-    pub(super) ip: Option<IpAddr>,
+    pub(crate) ip: Option<IpAddr>,
 }
 
 /// One way to read a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading<'c> {
+pub(crate) struct Reading<'c> {
     /// What guards the source; None where no policy can select it.
-    pub(super) egress: Option<&'c Side>,
-    pub(super) ingress: Option<&'c Side>,
-    pub(super) from: Peer,
-    pub(super) to: Peer,
+    pub(crate) egress: Option<&'c Side>,
+    pub(crate) ingress: Option<&'c Side>,
+    pub(crate) from: Peer,
+    pub(crate) to: Peer,
     /// The named container ports of the destination.
-    pub(super) ports: &'c [ClassPort],
+    pub(crate) ports: &'c [ClassPort],
     /// No policy can deny it: a pod to itself, or a node to its own pod.
-    pub(super) free: bool,
+    pub(crate) free: bool,
 }
 
 /// Whether a rule holds a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Match {
+pub(crate) enum Match {
     Yes,
     No,
     /// It would, if the peer had the right address.
     Unknown,
 }
 
-pub(super) fn judge(cluster: &Cluster, pair: Pair, port: u16, protocol: Protocol) -> Judgement {
+pub(crate) fn judge(cluster: &Cluster, pair: Pair, port: u16, protocol: Protocol) -> Judgement {
     if let Some(reading) = plain(cluster, pair) {
         return reading.judge(port, protocol);
     }
@@ -70,7 +70,7 @@ pub(super) fn judge(cluster: &Cluster, pair: Pair, port: u16, protocol: Protocol
 }
 
 /// The verdict on a port that nobody knows: allowed if all are, denied if none is.
-pub(super) fn judge_any_port(cluster: &Cluster, pair: Pair, protocol: Protocol) -> Judgement {
+pub(crate) fn judge_any_port(cluster: &Cluster, pair: Pair, protocol: Protocol) -> Judgement {
     agreed(cluster, pair, |reading| {
         let of = |direction| {
             if reading.ports_of(direction, Match::Yes).of(protocol).is_all() {
@@ -86,13 +86,20 @@ pub(super) fn judge_any_port(cluster: &Cluster, pair: Pair, protocol: Protocol) 
 }
 
 /// The ports that every reading allows.
-pub(super) fn ports(cluster: &Cluster, pair: Pair) -> Ports {
+pub(crate) fn ports(cluster: &Cluster, pair: Pair) -> Ports {
     let mut whole: Option<Ports> = None;
     readings(cluster, pair, &mut |reading| {
         let one = reading.allowed_ports();
         whole = Some(whole.take().map_or_else(|| one.clone(), |whole| whole.intersection(&one)));
     });
     whole.unwrap_or_default()
+}
+
+/// The ports that some reading allows: over one address family or another.
+pub(crate) fn reachable_ports(cluster: &Cluster, pair: Pair) -> Ports {
+    let mut whole = Ports::default();
+    readings(cluster, pair, &mut |reading| whole.extend(&reading.allowed_ports()));
+    whole
 }
 
 fn agreed(cluster: &Cluster, pair: Pair, judge: impl Fn(Reading<'_>) -> Judgement) -> Judgement {
@@ -136,7 +143,7 @@ enum Model {
 }
 
 /// Calls `each` with every reading of a connection; with none where a Service's address is an end.
-pub(super) fn readings<'c>(cluster: &'c Cluster, pair: Pair, each: &mut dyn FnMut(Reading<'c>)) {
+pub(crate) fn readings<'c>(cluster: &'c Cluster, pair: Pair, each: &mut dyn FnMut(Reading<'c>)) {
     let Pair { from, to, twins } = pair;
     if matches!(from, End::Service(_)) || matches!(to, End::Service(_)) {
         return;
@@ -251,7 +258,7 @@ fn addresses<'a>(snapshot: &'a Snapshot, end: &'a End) -> &'a [IpAddr] {
 }
 
 impl<'c> Reading<'c> {
-    pub(super) fn side(&self, direction: Direction) -> Option<&'c Side> {
+    pub(crate) fn side(&self, direction: Direction) -> Option<&'c Side> {
         match direction {
             Direction::Ingress => self.ingress,
             Direction::Egress => self.egress,
@@ -259,7 +266,7 @@ impl<'c> Reading<'c> {
     }
 
     /// The end that the rules of a direction judge.
-    pub(super) fn peer(&self, direction: Direction) -> Peer {
+    pub(crate) fn peer(&self, direction: Direction) -> Peer {
         match direction {
             Direction::Ingress => self.from,
             Direction::Egress => self.to,
@@ -271,7 +278,7 @@ impl<'c> Reading<'c> {
         Judgement::new(ingress, self.verdict(Direction::Egress, port, protocol))
     }
 
-    pub(super) fn verdict(&self, direction: Direction, port: u16, protocol: Protocol) -> Verdict {
+    pub(crate) fn verdict(&self, direction: Direction, port: u16, protocol: Protocol) -> Verdict {
         let Some(side) = self.side(direction).filter(|side| !self.free && !side.policies.is_empty()) else {
             return Verdict::Allowed;
         };
@@ -289,13 +296,13 @@ impl<'c> Reading<'c> {
         verdict
     }
 
-    pub(super) fn allowed_ports(&self) -> Ports {
+    pub(crate) fn allowed_ports(&self) -> Ports {
         self.ports_of(Direction::Egress, Match::Yes)
             .intersection(&self.ports_of(Direction::Ingress, Match::Yes))
     }
 
     /// The ports of the destination that one direction allows; with `Match::Unknown` also those that it may.
-    pub(super) fn ports_of(&self, direction: Direction, least: Match) -> Ports {
+    pub(crate) fn ports_of(&self, direction: Direction, least: Match) -> Ports {
         let Some(side) = self.side(direction).filter(|side| !self.free && !side.policies.is_empty()) else {
             return Ports::all();
         };
@@ -313,7 +320,7 @@ impl<'c> Reading<'c> {
 
 impl Rule {
     /// Adds every port that the rule means at a destination with these named ports.
-    pub(super) fn add_ports(&self, destination: &[ClassPort], ports: &mut Ports) {
+    pub(crate) fn add_ports(&self, destination: &[ClassPort], ports: &mut Ports) {
         match &self.ports {
             RulePorts::Any => *ports = Ports::all(),
             RulePorts::Listed(items) => {
@@ -325,7 +332,7 @@ impl Rule {
 }
 
 impl Peers {
-    pub(super) fn holds(&self, peer: Peer) -> Match {
+    pub(crate) fn holds(&self, peer: Peer) -> Match {
         let Self::Listed { classes, blocks, .. } = self else {
             return Match::Yes;
         };

@@ -28,7 +28,7 @@ pub struct Subject {
     pub ips: Box<[IpAddr]>,
     pub host_network: bool,
     pub node: Option<NodeId>,
-    pub(super) class: ClassId,
+    pub(crate) class: ClassId,
 }
 
 impl Subject {
@@ -66,7 +66,7 @@ pub struct Snapshot {
     pub(super) words: Words,
     pub(super) namespaces: BTreeMap<Arc<str>, u32>,
     pub(super) namespace_entries: Vec<NamespaceEntry>,
-    pub(super) classes: Vec<Class>,
+    pub(crate) classes: Vec<Class>,
     by_label: HashMap<(Word, Word), Vec<ClassId>>,
     pub(super) subjects: Vec<Subject>,
     pods: BTreeMap<(Arc<str>, Arc<str>), SubjectId>,

@@ -1,5 +1,4 @@
-//! The compiled engine against a naive reading of the specification, and the laws of NetworkPolicy, on random
-//! clusters with every feature.
+//! The compiled engine against a naive reading of the specification, and the laws of NetworkPolicy.
 
 use std::sync::Arc;
 
@@ -7,13 +6,10 @@ use netflow_agent::evaluate::{self, Judgement, Snapshot};
 use netflow_agent::net::{Direction, Protocol};
 use proptest::prelude::*;
 
-#[path = "support/clusters.rs"]
-mod clusters;
-#[path = "support/naive.rs"]
-mod naive;
+use crate::{clusters, naive};
 
-use clusters::{OUTSIDE, PORTS, PROTOCOLS, objects};
-use naive::End;
+use crate::clusters::{OUTSIDE, PORTS, PROTOCOLS, objects};
+use crate::naive::End;
 
 /// All ends of a cluster: pods by name, and every address, pods' own included.
 fn ends(cluster: &naive::Cluster) -> Vec<End> {
