@@ -5,6 +5,8 @@
 pub mod client;
 pub mod forward;
 pub mod gather;
+pub mod live;
+pub mod session;
 pub mod watch;
 
 use hyper::http::Error as RequestError;
@@ -55,6 +57,10 @@ pub enum Error {
     Status { pod: String, status: u16 },
     #[error("pod {pod} said nothing for {seconds} s")]
     Silent { pod: String, seconds: u64 },
+    #[error("only namespace {namespace} could be read")]
+    OneNamespace { namespace: String },
+    #[error("start the threads")]
+    Runtime { source: std::io::Error },
     #[error("watch {kind}")]
     Watch {
         kind: &'static str,

@@ -1,0 +1,142 @@
+//! One question to the whole cluster. In: a user's access and a path of the agents' query API. Out: lines of
+//! all nodes and live objects as they come, then who answered and who did not. It waits, so that verbs need
+//! no runtime of their own.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use kube::Client;
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+
+use super::Error;
+use super::client::{self, Access};
+use super::forward::{self, Reach};
+use super::gather::{self, Piece};
+use super::live::{self, Unread};
+
+/// A client and what drives it.
+pub struct Session {
+    runtime: Runtime,
+    client: Client,
+    reach: Reach,
+}
+
+/// What comes while the question runs.
+pub enum Arrival<'a> {
+    /// Whole lines of a node's recording.
+    Lines { node: &'a str, lines: &'a [u8] },
+    /// An object of the live cluster, as its API server serves it.
+    Object(Value),
+    /// So many of so many nodes are done.
+    Progress { done: usize, all: usize },
+}
+
+/// A node whose flows are not in the answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Missing {
+    pub node: String,
+    pub reason: String,
+}
+
+/// Who answered.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// Nodes whose answer is whole, sorted.
+    pub nodes: Vec<String>,
+    /// Sorted.
+    pub missing: Vec<Missing>,
+    /// What the user's rights did not show.
+    pub unread: Vec<Unread>,
+}
+
+impl Session {
+    pub fn open(access: &Access, reach: Reach) -> Result<Self, Error> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Runtime { source })?;
+        let client = runtime.block_on(client::from_kubeconfig(access))?;
+        Ok(Self { runtime, client, reach })
+    }
+
+    /// Asks all agents for `path`. With `namespace` the live objects of that one do where the user may not
+    /// read all.
+    pub fn ask<E>(
+        &self,
+        path: &str,
+        namespace: Option<&str>,
+        take: &mut dyn FnMut(Arrival<'_>) -> Result<(), E>,
+    ) -> Result<Result<Answered, E>, Error> {
+        let (agents, mut answered) = self.runtime.block_on(self.find())?;
+        let all = agents.len();
+        let mut pieces = gather::gather(&self.client, agents, &self.reach, path);
+        let mut done = 0;
+        while let Some(piece) = self.runtime.block_on(pieces.next()) {
+            let told = match piece {
+                Piece::Lines { node, lines } => take(Arrival::Lines { node: &node, lines: &lines }),
+                Piece::Ended { node, outcome } => {
+                    done += 1;
+                    match outcome {
+                        Ok(()) => answered.nodes.push(node),
+                        Err(error) => answered.missing.push(Missing { node, reason: words(&error) }),
+                    }
+                    take(Arrival::Progress { done, all })
+                }
+            };
+            if let Err(error) = told {
+                return Ok(Err(error));
+            }
+        }
+        let mut told = Ok(());
+        let mut object = |object| {
+            if told.is_ok() {
+                told = take(Arrival::Object(object));
+            }
+        };
+        let unread = self.runtime.block_on(live::read(&self.client, namespace, &mut object));
+        answered.unread.extend(unread);
+        if let Err(error) = told {
+            return Ok(Err(error));
+        }
+        answered.nodes.sort();
+        answered.nodes.dedup();
+        // Two agents on a node, as while one is replaced: one whole answer is enough.
+        answered.missing.retain(|missing| answered.nodes.binary_search(&missing.node).is_err());
+        answered.missing.sort();
+        Ok(Ok(answered))
+    }
+
+    async fn find(&self) -> Result<(Vec<forward::Agent>, Answered), Error> {
+        let agents = forward::agents(&self.client, &self.reach).await?;
+        let mut answered = Answered::default();
+        match forward::nodes(&self.client).await {
+            Ok(nodes) => {
+                let manned: BTreeSet<&str> = agents.iter().map(|agent| agent.node.as_str()).collect();
+                let bare = nodes.into_iter().filter(|node| !manned.contains(node.as_str()));
+                let reason = "no agent runs there".to_owned();
+                answered.missing = bare.map(|node| Missing { node, reason: reason.clone() }).collect();
+            }
+            // Without this right a node that has no agent stays unnoticed, and that is said.
+            Err(error) => answered.unread.push(Unread { kind: "Node", error }),
+        }
+        Ok((agents, answered))
+    }
+}
+
+/// An error and its causes on one line.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        // Some causes repeat what they come from.
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}
