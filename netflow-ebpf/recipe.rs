@@ -1,0 +1,234 @@
+//! How the eBPF object is made, and from what. Included by netflow-agent's build script and by `cargo xtask
+//! ebpf`, so that both hash the same sources and run the same build. In: the workspace folder. Out: the object's
+//! bytes, the hash of its sources, the lock beside the committed object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest as _, Sha256};
+
+/// The committed object and its lock, from the workspace folder.
+pub const OBJECT: &str = "netflow-ebpf/prebuilt/netflow.o";
+pub const LOCK: &str = "netflow-ebpf/prebuilt/netflow.lock";
+
+/// The version of bpf-linker; later ones want a system LLVM.
+pub const LINKER: &str = "0.10.4";
+
+/// What to do where the object cannot be built.
+pub const FIX: &str =
+    "rustup component add rust-src && cargo install bpf-linker --version =0.10.4 --locked";
+
+/// Folders and files that the object is made of, beside the locked dependencies.
+const SOURCES: [&str; 6] = [
+    "netflow-common/Cargo.toml",
+    "netflow-common/src",
+    "netflow-ebpf/Cargo.toml",
+    "netflow-ebpf/recipe.rs",
+    "netflow-ebpf/src",
+    "rust-toolchain.toml",
+];
+
+/// Says of the committed object what it is and what it was made of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lock {
+    pub object: String,
+    pub sources: String,
+    pub rustc: String,
+    pub linker: String,
+}
+
+impl Lock {
+    /// Reads the lock of a workspace.
+    pub fn read(root: &Path) -> Result<Self, String> {
+        let path = root.join(LOCK);
+        let text = fs::read_to_string(&path).map_err(|error| format!("read {LOCK}: {error}"))?;
+        let fields: BTreeMap<&str, &str> =
+            text.lines().filter_map(|line| line.split_once(" = ")).collect();
+        let field = |name: &str| {
+            fields.get(name).map(ToString::to_string).ok_or_else(|| format!("{LOCK} has no `{name}`"))
+        };
+        Ok(Self {
+            object: field("object")?,
+            sources: field("sources")?,
+            rustc: field("rustc")?,
+            linker: field("linker")?,
+        })
+    }
+
+    pub fn to_text(&self) -> String {
+        let Self { object, sources, rustc, linker } = self;
+        format!(
+            "# Written by `cargo xtask ebpf`: sha256 of the object and of its sources, and what built it.\n\
+             object = {object}\nsources = {sources}\nrustc = {rustc}\nlinker = {linker}\n"
+        )
+    }
+}
+
+/// The hash of bytes as the lock spells it.
+pub fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The hash of everything that the object is made of.
+pub fn hash_sources(root: &Path) -> Result<String, String> {
+    let mut files = Vec::new();
+    for source in SOURCES {
+        list(&root.join(source), &mut files).map_err(|error| format!("read {source}: {error}"))?;
+    }
+    files.sort();
+    let mut hasher = Sha256::new();
+    for path in files {
+        let bytes = fs::read(&path).map_err(|error| format!("read {}: {error}", path.display()))?;
+        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        hasher.update(format!("{name} {}\n", bytes.len()));
+        hasher.update(&bytes);
+    }
+    hasher.update(locked_dependencies(root)?);
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn list(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if !path.is_dir() {
+        files.push(path.to_path_buf());
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        list(&entry?.path(), files)?;
+    }
+    Ok(())
+}
+
+/// The packages of Cargo.lock that netflow-ebpf is built from, with their checksums, in order of name.
+fn locked_dependencies(root: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(root.join("Cargo.lock")).map_err(|error| format!("read Cargo.lock: {error}"))?;
+    let mut packages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for block in text.split("[[package]]").skip(1) {
+        let name = block.lines().find_map(|line| line.strip_prefix("name = "));
+        packages.entry(name.unwrap_or_default().trim_matches('"')).or_default().push(block);
+    }
+    let mut wanted = vec!["netflow-ebpf"];
+    let mut found = BTreeSet::new();
+    while let Some(name) = wanted.pop() {
+        // The agent's side of netflow-common does not reach the object.
+        if name == "aya" || !found.insert(name) {
+            continue;
+        }
+        for block in packages.get(name).into_iter().flatten() {
+            let listed = block.split_once("dependencies = [").map_or("", |(_, list)| list);
+            let names = listed.lines().filter_map(|line| line.trim().strip_prefix('"'));
+            wanted.extend(names.filter_map(|name| name.split([' ', '"']).next()));
+        }
+    }
+    let blocks = found.iter().filter_map(|name| packages.get(name)).flatten();
+    Ok(blocks.map(|block| block.trim()).collect::<Vec<_>>().join("\n"))
+}
+
+/// Builds the object from source, stripped but for its BTF. The same bytes from any folder.
+pub fn build(root: &Path, target: &Path) -> Result<Vec<u8>, String> {
+    let sysroot = PathBuf::from(output(root, "rustc", &["--print", "sysroot"])?);
+    if !sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").exists() {
+        return Err("the source of Rust's core library is not installed".to_owned());
+    }
+    let version = linker_version(root)?;
+    if !version.ends_with(LINKER) {
+        return Err(format!("{version} is not bpf-linker {LINKER}"));
+    }
+    let mut command = cargo(root);
+    command
+        .args(["build", "--quiet", "--locked", "--release", "--package", "netflow-ebpf"])
+        .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core", "--target-dir"])
+        .arg(target)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(root, &sysroot));
+    let status = command.status().map_err(|error| format!("run cargo: {error}"))?;
+    if !status.success() {
+        return Err(format!("cargo build of netflow-ebpf: {status}"));
+    }
+    let built = target.join("bpfel-unknown-none/release/netflow-ebpf");
+    let stripped = target.join("netflow.o");
+    strip(&sysroot, &built, &stripped)?;
+    fs::read(&stripped).map_err(|error| format!("read {}: {error}", stripped.display()))
+}
+
+/// Cargo without what the outer cargo put into the environment, on the workspace's own toolchain.
+pub fn cargo(root: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        let outer = name.starts_with("CARGO") && name != "CARGO_HOME";
+        if outer || name.starts_with("RUSTC") || name == "RUSTFLAGS" || name == "RUSTUP_TOOLCHAIN" {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(root)
+        .env("RUSTC_BOOTSTRAP", "1")
+        // No program reads another machine's registers, so the object is one for all little-endian ones.
+        .env("AYA_BPF_TARGET_ARCH", "x86_64")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "2")
+        .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "false")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
+        .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
+        .env("CARGO_PROFILE_RELEASE_STRIP", "none");
+    command
+}
+
+fn flags(root: &Path, sysroot: &Path) -> OsString {
+    let home = std::env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    let mut flags: OsString = "-Cdebuginfo=2\x1f-Clink-arg=--btf".into();
+    // Without CAP_PERFMON the verifier refuses the byte loops that bpf-linker makes of memcpy otherwise.
+    flags.push("\x1f-Clink-arg=--disable-expand-memcpy-in-order");
+    for (from, to) in [(root, "/netflow"), (sysroot, "/rust"), (&home, "/cargo")] {
+        flags.push("\x1f--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    }
+    flags
+}
+
+/// Takes the debug sections out with the objcopy that comes with rustc.
+fn strip(sysroot: &Path, from: &Path, to: &Path) -> Result<(), String> {
+    let rustlib = sysroot.join("lib/rustlib");
+    let hosts = fs::read_dir(&rustlib).map_err(|error| format!("read {}: {error}", rustlib.display()))?;
+    let objcopy = hosts
+        .filter_map(Result::ok)
+        .map(|host| host.path().join("bin/rust-objcopy"))
+        .find(|path| path.exists())
+        .ok_or("this toolchain has no rust-objcopy")?;
+    let status = Command::new(&objcopy)
+        .env("LD_LIBRARY_PATH", sysroot.join("lib"))
+        .env("DYLD_LIBRARY_PATH", sysroot.join("lib"))
+        .arg("--strip-debug")
+        .args([from, to])
+        .status()
+        .map_err(|error| format!("run {}: {error}", objcopy.display()))?;
+    if status.success() { Ok(()) } else { Err(format!("rust-objcopy: {status}")) }
+}
+
+/// `rustc 1.95.0 (59807616e 2026-04-14)`.
+pub fn rustc_version(root: &Path) -> Result<String, String> {
+    output(root, "rustc", &["--version"])
+}
+
+/// `bpf-linker 0.10.4`.
+pub fn linker_version(root: &Path) -> Result<String, String> {
+    output(root, "bpf-linker", &["--version"])
+}
+
+fn output(root: &Path, program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(root)
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .output()
+        .map_err(|error| format!("run {program}: {error}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

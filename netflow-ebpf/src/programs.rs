@@ -1,0 +1,75 @@
+//! The entry points: one line each, named as in `netflow_common::names`. Every one lets the call pass.
+
+use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, sock_ops};
+use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
+
+use crate::{existing, tcp, udp};
+
+/// The call, the packet or the socket goes on.
+const PASS: i32 = 1;
+
+#[sock_ops]
+fn netflow_tcp(ctx: SockOpsContext) -> u32 {
+    tcp::observe(&ctx);
+    1
+}
+
+#[cgroup_sock_addr(connect4)]
+fn netflow_con4(ctx: SockAddrContext) -> i32 {
+    udp::connect(&ctx, udp::peer4);
+    PASS
+}
+
+#[cgroup_sock_addr(connect6)]
+fn netflow_con6(ctx: SockAddrContext) -> i32 {
+    udp::connect(&ctx, udp::peer6);
+    PASS
+}
+
+#[cgroup_sock_addr(sendmsg4)]
+fn netflow_send4(ctx: SockAddrContext) -> i32 {
+    udp::send(&ctx, udp::peer4);
+    PASS
+}
+
+#[cgroup_sock_addr(sendmsg6)]
+fn netflow_send6(ctx: SockAddrContext) -> i32 {
+    udp::send(&ctx, udp::peer6);
+    PASS
+}
+
+#[cgroup_sock_addr(recvmsg4)]
+fn netflow_recv4(ctx: SockAddrContext) -> i32 {
+    udp::receive(&ctx, udp::peer4);
+    PASS
+}
+
+#[cgroup_sock_addr(recvmsg6)]
+fn netflow_recv6(ctx: SockAddrContext) -> i32 {
+    udp::receive(&ctx, udp::peer6);
+    PASS
+}
+
+#[cgroup_sock_addr(bind4)]
+fn netflow_bind4(ctx: SockAddrContext) -> i32 {
+    udp::bind(&ctx);
+    PASS
+}
+
+#[cgroup_sock_addr(bind6)]
+fn netflow_bind6(ctx: SockAddrContext) -> i32 {
+    udp::bind(&ctx);
+    PASS
+}
+
+#[cgroup_sock(sock_release)]
+fn netflow_release(ctx: SockContext) -> i32 {
+    udp::release(&ctx);
+    PASS
+}
+
+#[cgroup_skb(egress)]
+fn netflow_exist(ctx: SkBuffContext) -> i32 {
+    existing::segment(&ctx);
+    PASS
+}

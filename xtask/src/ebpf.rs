@@ -1,0 +1,56 @@
+//! `cargo xtask ebpf`: builds the eBPF object and writes it with its lock; `--check` builds and compares byte for
+//! byte with what is committed.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../../netflow-ebpf/recipe.rs"]
+mod recipe;
+
+use recipe::{LINKER, LOCK, Lock, OBJECT};
+
+use crate::{Outcome, cargo};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Compare with the committed object instead of writing it
+    #[arg(long)]
+    check: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    println!("{}", make(&cargo::root(), args.check)?);
+    Ok(())
+}
+
+/// Builds, and compares instead of writing when `check`. `Err` says what differs.
+fn make(root: &Path, check: bool) -> Result<String, String> {
+    let bytes = recipe::build(root, &root.join("target/ebpf"))
+        .map_err(|error| format!("{error}\nto build it: {}", recipe::FIX))?;
+    let lock = Lock {
+        object: recipe::hash(&bytes),
+        sources: recipe::hash_sources(root)?,
+        rustc: recipe::rustc_version(root)?,
+        linker: recipe::linker_version(root)?,
+    };
+    if !check {
+        let write = |path: &str, bytes: &[u8]| {
+            fs::write(root.join(path), bytes).map_err(|error| format!("write {path}: {error}"))
+        };
+        write(OBJECT, &bytes)?;
+        write(LOCK, lock.to_text().as_bytes())?;
+        return Ok(format!("{OBJECT}: {} bytes, sha256 {}", bytes.len(), lock.object));
+    }
+    let committed = Lock::read(root)?;
+    if committed.sources != lock.sources {
+        return Err(format!("{LOCK} is of other sources: run `cargo xtask ebpf` and commit the result"));
+    }
+    let object = fs::read(root.join(OBJECT)).map_err(|error| format!("read {OBJECT}: {error}"))?;
+    if object != bytes {
+        return Err(format!(
+            "{OBJECT} is not what the sources give here with {} and bpf-linker {LINKER} (committed with {} and {})",
+            lock.rustc, committed.rustc, committed.linker
+        ));
+    }
+    Ok(format!("{OBJECT} is what the sources give, byte for byte: sha256 {}", lock.object))
+}
