@@ -22,7 +22,10 @@ fn main() {
         Ok(bytes) => fs::write(out.join("netflow.o"), bytes).expect("cargo's output folder takes a file"),
         Err(error) => {
             println!("cargo:error={error}");
-            println!("cargo:error=the committed eBPF object is not of these sources; to build it: {}", recipe::FIX);
+            println!(
+                "cargo:error=the committed eBPF object is not of these sources; to build it: {}",
+                recipe::FIX
+            );
         }
     }
 }
@@ -32,7 +35,8 @@ fn object(root: &Path, out: &Path) -> Result<Vec<u8>, String> {
     if let Ok(lock) = recipe::Lock::read(root)
         && lock.sources == sources
     {
-        let bytes = fs::read(root.join(recipe::OBJECT)).map_err(|error| format!("read {}: {error}", recipe::OBJECT))?;
+        let bytes = fs::read(root.join(recipe::OBJECT))
+            .map_err(|error| format!("read {}: {error}", recipe::OBJECT))?;
         if recipe::hash(&bytes) != lock.object {
             return Err(format!("{} is not what {} says", recipe::OBJECT, recipe::LOCK));
         }

@@ -11,14 +11,14 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 /// The committed object and its lock, from the workspace folder.
-pub const OBJECT: &str = "netflow-ebpf/prebuilt/netflow.o";
-pub const LOCK: &str = "netflow-ebpf/prebuilt/netflow.lock";
+pub(crate) const OBJECT: &str = "netflow-ebpf/prebuilt/netflow.o";
+pub(crate) const LOCK: &str = "netflow-ebpf/prebuilt/netflow.lock";
 
 /// The version of bpf-linker; later ones want a system LLVM.
-pub const LINKER: &str = "0.10.4";
+pub(crate) const LINKER: &str = "0.10.4";
 
 /// What to do where the object cannot be built.
-pub const FIX: &str =
+pub(crate) const FIX: &str =
     "rustup component add rust-src && cargo install bpf-linker --version =0.10.4 --locked";
 
 /// Folders and files that the object is made of, beside the locked dependencies.
@@ -33,20 +33,19 @@ const SOURCES: [&str; 6] = [
 
 /// Says of the committed object what it is and what it was made of.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Lock {
-    pub object: String,
-    pub sources: String,
-    pub rustc: String,
-    pub linker: String,
+pub(crate) struct Lock {
+    pub(crate) object: String,
+    pub(crate) sources: String,
+    pub(crate) rustc: String,
+    pub(crate) linker: String,
 }
 
 impl Lock {
     /// Reads the lock of a workspace.
-    pub fn read(root: &Path) -> Result<Self, String> {
+    pub(crate) fn read(root: &Path) -> Result<Self, String> {
         let path = root.join(LOCK);
         let text = fs::read_to_string(&path).map_err(|error| format!("read {LOCK}: {error}"))?;
-        let fields: BTreeMap<&str, &str> =
-            text.lines().filter_map(|line| line.split_once(" = ")).collect();
+        let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(" = ")).collect();
         let field = |name: &str| {
             fields.get(name).map(ToString::to_string).ok_or_else(|| format!("{LOCK} has no `{name}`"))
         };
@@ -58,7 +57,7 @@ impl Lock {
         })
     }
 
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let Self { object, sources, rustc, linker } = self;
         format!(
             "# Written by `cargo xtask ebpf`: sha256 of the object and of its sources, and what built it.\n\
@@ -68,12 +67,16 @@ impl Lock {
 }
 
 /// The hash of bytes as the lock spells it.
-pub fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    spell(&Sha256::digest(bytes))
+}
+
+fn spell(digest: &[u8]) -> String {
+    digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The hash of everything that the object is made of.
-pub fn hash_sources(root: &Path) -> Result<String, String> {
+pub(crate) fn hash_sources(root: &Path) -> Result<String, String> {
     let mut files = Vec::new();
     for source in SOURCES {
         list(&root.join(source), &mut files).map_err(|error| format!("read {source}: {error}"))?;
@@ -87,7 +90,7 @@ pub fn hash_sources(root: &Path) -> Result<String, String> {
         hasher.update(&bytes);
     }
     hasher.update(locked_dependencies(root)?);
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(spell(&hasher.finalize()))
 }
 
 fn list(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -101,33 +104,39 @@ fn list(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The packages of Cargo.lock that netflow-ebpf is built from, with their checksums, in order of name.
+/// The packages of Cargo.lock that netflow-ebpf is built from: name, version and checksum, in order.
 fn locked_dependencies(root: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(root.join("Cargo.lock")).map_err(|error| format!("read Cargo.lock: {error}"))?;
-    let mut packages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for block in text.split("[[package]]").skip(1) {
-        let name = block.lines().find_map(|line| line.strip_prefix("name = "));
-        packages.entry(name.unwrap_or_default().trim_matches('"')).or_default().push(block);
-    }
-    let mut wanted = vec!["netflow-ebpf"];
+    let text =
+        fs::read_to_string(root.join("Cargo.lock")).map_err(|error| format!("read Cargo.lock: {error}"))?;
+    let blocks: Vec<&str> = text.split("[[package]]").skip(1).collect();
+    let field = |block: &str, name: &str| {
+        let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+        line.unwrap_or_default().trim_matches('"').to_owned()
+    };
+    let mut wanted = vec![("netflow-ebpf".to_owned(), None)];
     let mut found = BTreeSet::new();
-    while let Some(name) = wanted.pop() {
-        // The agent's side of netflow-common does not reach the object.
-        if name == "aya" || !found.insert(name) {
-            continue;
-        }
-        for block in packages.get(name).into_iter().flatten() {
-            let listed = block.split_once("dependencies = [").map_or("", |(_, list)| list);
-            let names = listed.lines().filter_map(|line| line.trim().strip_prefix('"'));
-            wanted.extend(names.filter_map(|name| name.split([' ', '"']).next()));
+    while let Some((name, version)) = wanted.pop() {
+        for block in &blocks {
+            let own = field(block, "version");
+            let is_meant =
+                field(block, "name") == name && version.as_ref().is_none_or(|version| *version == own);
+            if is_meant && found.insert(format!("{name} {own} {}", field(block, "checksum"))) {
+                let listed = block.split_once("dependencies = [").map_or("", |(_, list)| list);
+                // `"name"`, or `"name version"` where there are several.
+                for entry in
+                    listed.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","))
+                {
+                    let mut words = entry.split(' ').map(str::to_owned);
+                    wanted.push((words.next().unwrap_or_default(), words.next()));
+                }
+            }
         }
     }
-    let blocks = found.iter().filter_map(|name| packages.get(name)).flatten();
-    Ok(blocks.map(|block| block.trim()).collect::<Vec<_>>().join("\n"))
+    Ok(found.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
 /// Builds the object from source, stripped but for its BTF. The same bytes from any folder.
-pub fn build(root: &Path, target: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn build(root: &Path, target: &Path) -> Result<Vec<u8>, String> {
     let sysroot = PathBuf::from(output(root, "rustc", &["--print", "sysroot"])?);
     if !sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").exists() {
         return Err("the source of Rust's core library is not installed".to_owned());
@@ -153,7 +162,7 @@ pub fn build(root: &Path, target: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Cargo without what the outer cargo put into the environment, on the workspace's own toolchain.
-pub fn cargo(root: &Path) -> Command {
+pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new("cargo");
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -214,12 +223,12 @@ fn strip(sysroot: &Path, from: &Path, to: &Path) -> Result<(), String> {
 }
 
 /// `rustc 1.95.0 (59807616e 2026-04-14)`.
-pub fn rustc_version(root: &Path) -> Result<String, String> {
+pub(crate) fn rustc_version(root: &Path) -> Result<String, String> {
     output(root, "rustc", &["--version"])
 }
 
 /// `bpf-linker 0.10.4`.
-pub fn linker_version(root: &Path) -> Result<String, String> {
+pub(crate) fn linker_version(root: &Path) -> Result<String, String> {
     output(root, "bpf-linker", &["--version"])
 }
 

@@ -68,15 +68,3 @@ pub struct FlowStats {
 
 const _: () = assert!(size_of::<FlowKey>() == 56, "no hidden padding: 8 + 8 + 16 + 16 + 8");
 const _: () = assert!(size_of::<FlowStats>() == 40, "no hidden padding: 4 + 4 + 4 * 8");
-
-#[cfg(feature = "user")]
-mod user {
-    use super::{FlowKey, FlowStats};
-
-    // SAFETY: repr(C), Copy, no padding (asserted above), and any bytes are a value.
-    #[expect(unsafe_code, reason = "the map reader needs this promise about the layout")]
-    unsafe impl aya::Pod for FlowKey {}
-    // SAFETY: repr(C), Copy, no padding (asserted above), and any bytes are a value.
-    #[expect(unsafe_code, reason = "the map reader needs this promise about the layout")]
-    unsafe impl aya::Pod for FlowStats {}
-}

@@ -28,6 +28,8 @@ pub mod map {
     pub const OVERFLOW: &str = "OVERFLOW";
     /// Counters by `Loss`, and `OVERFLOWED`.
     pub const LOSSES: &str = "LOSSES";
+    /// One u32: not 0 while connections older than the agent are looked for.
+    pub const WINDOW: &str = "WINDOW";
     /// The state of a UDP socket.
     pub const SOCKETS: &str = "SOCKETS";
 }

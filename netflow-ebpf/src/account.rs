@@ -96,7 +96,10 @@ fn add(stats: *mut FlowStats, delta: Delta) {
             atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(addr_of_mut!((*stats).sent), delta.sent);
         }
         if delta.received != 0 {
-            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(addr_of_mut!((*stats).received), delta.received);
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(
+                addr_of_mut!((*stats).received),
+                delta.received,
+            );
         }
         write_volatile(addr_of_mut!((*stats).last_ns), bpf_ktime_get_coarse_ns());
     }

@@ -131,8 +131,7 @@ fn has_listener(ctx: &SkBuffContext, local: &Address, remote: &Address, local_po
         36
     };
     // SAFETY: the tuple is initialized for the length given.
-    let found =
-        unsafe { bpf_skc_lookup_tcp(ctx.skb.skb.cast(), &mut tuple, length, CURRENT_NETNS, 0) };
+    let found = unsafe { bpf_skc_lookup_tcp(ctx.skb.skb.cast(), &mut tuple, length, CURRENT_NETNS, 0) };
     if found.is_null() {
         return false;
     }
@@ -147,9 +146,17 @@ fn addresses(sock: *mut bpf_sock) -> (Address, Address) {
     if field!(sock, family) == AF_INET {
         return (Address::from_v4_word(field!(sock, src_ip4)), Address::from_v4_word(field!(sock, dst_ip4)));
     }
-    let local =
-        [field!(sock, src_ip6[0]), field!(sock, src_ip6[1]), field!(sock, src_ip6[2]), field!(sock, src_ip6[3])];
-    let remote =
-        [field!(sock, dst_ip6[0]), field!(sock, dst_ip6[1]), field!(sock, dst_ip6[2]), field!(sock, dst_ip6[3])];
+    let local = [
+        field!(sock, src_ip6[0]),
+        field!(sock, src_ip6[1]),
+        field!(sock, src_ip6[2]),
+        field!(sock, src_ip6[3]),
+    ];
+    let remote = [
+        field!(sock, dst_ip6[0]),
+        field!(sock, dst_ip6[1]),
+        field!(sock, dst_ip6[2]),
+        field!(sock, dst_ip6[3]),
+    ];
     (Address::from_v6_words(local), Address::from_v6_words(remote))
 }

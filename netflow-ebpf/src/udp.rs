@@ -241,7 +241,9 @@ pub(crate) fn send(ctx: &SockAddrContext, read: fn(*mut bpf_sock_addr) -> Ends) 
     let as_server = match socket.role {
         role::CLIENT => false,
         role::SERVER => {
-            let reply = (ephemeral && ends.peer_port != ends.own_port) || account::is_known(&call.server());
+            let reply = (ephemeral && ends.peer_port != ends.own_port)
+                || (tag != 0 && socket.received == tag)
+                || account::is_known(&call.server());
             if !reply {
                 socket.both = 1;
             }
@@ -278,9 +280,8 @@ pub(crate) fn receive(ctx: &SockAddrContext, read: fn(*mut bpf_sock_addr) -> End
     let socket = call.socket();
     let mut delta = Delta::RECEIVED;
     let as_server = match socket.role {
-        role::NONE if socket.bound == bound::UNSEEN
-            && ends.own_port >= EPHEMERAL
-            && ends.peer_port < EPHEMERAL =>
+        role::NONE
+            if socket.bound == bound::UNSEEN && ends.own_port >= EPHEMERAL && ends.peer_port < EPHEMERAL =>
         {
             socket.basis = basis::EXISTING;
             delta = call.become_role(role::CLIENT, delta);
@@ -290,7 +291,9 @@ pub(crate) fn receive(ctx: &SockAddrContext, read: fn(*mut bpf_sock_addr) -> End
             delta = call.become_role(role::SERVER, delta);
             true
         }
-        role if (role == role::CLIENT || socket.both != 0) && account::is_known(&call.client()) => {
+        role if (role == role::CLIENT || socket.both != 0)
+            && ((tag != 0 && socket.sent == tag) || account::is_known(&call.client())) =>
+        {
             socket.pending_ns = 0;
             false
         }

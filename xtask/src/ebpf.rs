@@ -9,7 +9,7 @@ mod recipe;
 
 use recipe::{LINKER, LOCK, Lock, OBJECT};
 
-use crate::{Outcome, cargo};
+use crate::{Outcome, program};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    println!("{}", make(&cargo::root(), args.check)?);
+    println!("{}", make(program::root(), args.check)?);
     Ok(())
 }
 

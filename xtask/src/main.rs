@@ -38,6 +38,8 @@ tasks! {
     Tidy tidy,
     /// Man pages of every verb
     Man man,
+    /// Build the eBPF object from source, or compare it with the committed one
+    Ebpf ebpf,
     /// Every test, with the count of what ran and what was skipped
     Test test,
     /// The kernel tests inside kernels other than this machine's

@@ -1,14 +1,24 @@
 //! A running capture: programs attached, maps drained. In: options and the time. Out: samples and losses.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aya::Ebpf;
+use aya::maps::Array;
+use netflow_common::loss::{COUNTERS, Loss, OVERFLOWED};
+use netflow_common::names::{map, program};
+
 use crate::flow::Sample;
 use crate::time::Time;
 
-use super::Error;
+use super::interpret::{Clock, Interpreter};
+use super::maps::{Flows, Losses, Overflow};
+use super::messages::Messages;
+use super::{Error, cgroup, load};
 
 /// How to capture.
 #[derive(Clone, Debug)]
@@ -21,11 +31,19 @@ pub struct Options {
     pub ring_bytes: u32,
     /// How often the maps are swapped, idle entries dropped and open connections told of again.
     pub refresh: Duration,
+    /// Look for connections older than the agent, until `stop_existing`.
+    pub existing_window: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cgroup: None, entries: 32_768, ring_bytes: 1 << 20, refresh: Duration::from_mins(5) }
+        Self {
+            cgroup: None,
+            entries: 32_768,
+            ring_bytes: 1 << 20,
+            refresh: Duration::from_mins(5),
+            existing_window: true,
+        }
     }
 }
 
@@ -41,16 +59,63 @@ pub struct Drained {
     pub entries: u32,
 }
 
-/// Attached programs and their maps.
-#[derive(Debug)]
+/// Records of the ring that no program of ours made: programs and agent differ in layout.
+const UNKNOWN_RECORD: &str = "unknown_record";
+
+const N_COUNTERS: usize = COUNTERS as usize;
+
+/// Attached programs and their maps. Dropping it detaches them.
 pub struct Capture {
+    ebpf: Ebpf,
     cgroup: PathBuf,
+    flows: Flows,
+    overflow: Overflow,
+    losses: Losses<N_COUNTERS>,
+    messages: Messages,
+    window: Array<aya::maps::MapData, u32>,
+    is_window_open: bool,
+    interpreter: Interpreter,
+    capacity: u32,
+    refresh_ns: u64,
+    swapped_ns: u64,
+    told: Time,
 }
 
 impl Capture {
-    /// Loads the programs and attaches them to the root of cgroup2.
-    pub fn open(_options: &Options, _now: Time) -> Result<Self, Error> {
-        Err(Error::NotBuilt)
+    /// Loads the programs and attaches them to the root of cgroup2. `now` is the wall clock.
+    pub fn open(options: &Options, now: Time) -> Result<Self, Error> {
+        let cgroup = cgroup::find(options.cgroup.as_deref())?;
+        let mut ebpf = load::load(options)?;
+        let mut window = Array::try_from(super::maps::take(&mut ebpf, map::WINDOW)?)
+            .map_err(|source| Error::OpenMap { name: map::WINDOW, source: Box::new(source) })?;
+        set(&mut window, u32::from(options.existing_window))?;
+        let mut capture = Self {
+            flows: Flows::open(&mut ebpf)?,
+            overflow: Overflow::open(&mut ebpf)?,
+            losses: Losses::open(&mut ebpf)?,
+            messages: Messages::open(&mut ebpf),
+            ebpf,
+            cgroup,
+            window,
+            is_window_open: options.existing_window,
+            interpreter: Interpreter::default(),
+            capacity: options.entries,
+            refresh_ns: u64::try_from(options.refresh.as_nanos()).unwrap_or(u64::MAX),
+            swapped_ns: monotonic_ns(),
+            told: now,
+        };
+        capture.attach()?;
+        Ok(capture)
+    }
+
+    fn attach(&mut self) -> Result<(), Error> {
+        let path = self.cgroup.as_path();
+        let folder = File::open(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+        let window = self.is_window_open.then_some(program::EXISTING);
+        for name in load::LASTING.into_iter().chain(window) {
+            load::attach(&mut self.ebpf, name, &folder, path)?;
+        }
+        Ok(())
     }
 
     /// Where the programs are attached.
@@ -60,26 +125,91 @@ impl Capture {
 
     /// The names of the attached programs.
     pub fn programs(&self) -> Vec<&'static str> {
-        Vec::new()
+        let window = self.is_window_open.then_some(program::EXISTING);
+        load::LASTING.into_iter().chain(window).collect()
     }
 
     /// Takes what was counted since the last drain. `now` is the wall clock.
-    pub fn drain(&mut self, _now: Time) -> Result<Drained, Error> {
-        Err(Error::NotBuilt)
+    pub fn drain(&mut self, now: Time) -> Result<Drained, Error> {
+        let clock = Clock { now, now_ns: monotonic_ns() };
+        let mut drained = self.drain_maps(clock)?;
+        self.interpreter.end_drain(clock, &mut drained.samples);
+        let is_due = clock.now_ns.saturating_sub(self.swapped_ns) >= self.refresh_ns;
+        // A second keeps a flood from emptying a map that programs may still hold.
+        let is_crowded = drained.entries > self.capacity / 4 * 3
+            && clock.now_ns.saturating_sub(self.swapped_ns) >= 1_000_000_000;
+        if is_due || is_crowded {
+            let (interpreter, samples) = (&mut self.interpreter, &mut drained.samples);
+            self.flows.swap(clock.now_ns, |delta| interpreter.take(delta, clock, samples))?;
+            self.swapped_ns = clock.now_ns;
+        }
+        if is_due || now.hour() != self.told.hour() {
+            self.interpreter.tell_open(clock, self.told, &mut drained.samples);
+            self.told = now;
+        }
+        self.messages.flush();
+        Ok(drained)
     }
 
-    /// Begins to look for connections older than the agent; costs 70-100 ns a packet until it is stopped.
-    pub fn start_existing(&mut self) -> Result<(), Error> {
-        Err(Error::NotBuilt)
+    fn drain_maps(&mut self, clock: Clock) -> Result<Drained, Error> {
+        let mut samples = Vec::new();
+        let interpreter = &mut self.interpreter;
+        let entries = self.flows.drain(clock.now_ns, |delta| interpreter.take(delta, clock, &mut samples))?;
+        // After the maps: what overflows meanwhile is read now, and the counters of the lost come last.
+        let n_unknown = self.overflow.drain(|delta| interpreter.take(delta, clock, &mut samples));
+        let grown = self.losses.drain()?;
+        let count = |index: u32| grown.get(index as usize).copied().unwrap_or(0);
+        if count(Loss::CloseRingFull.index()) > 0 {
+            self.interpreter.forget_open();
+        }
+        let mut lost: BTreeMap<&'static str, u64> =
+            Loss::ALL.into_iter().map(|loss| (loss.as_str(), count(loss.index()))).collect();
+        lost.insert(UNKNOWN_RECORD, n_unknown);
+        Ok(Drained { samples, lost, overflowed: count(OVERFLOWED), entries })
     }
 
-    /// Ends that search.
+    /// Ends the search for connections older than the agent. Does nothing when it has ended.
     pub fn stop_existing(&mut self) -> Result<(), Error> {
-        Err(Error::NotBuilt)
+        if self.is_window_open {
+            self.is_window_open = false;
+            load::unload(&mut self.ebpf, program::EXISTING)?;
+            set(&mut self.window, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Detaches everything and takes the last of what was counted.
+    pub fn finish(mut self, now: Time) -> Result<Drained, Error> {
+        self.stop_existing()?;
+        for name in load::LASTING {
+            load::unload(&mut self.ebpf, name)?;
+        }
+        let clock = Clock { now, now_ns: monotonic_ns() };
+        let mut drained = self.drain_maps(clock)?;
+        self.interpreter.finish(clock, &mut drained.samples);
+        self.messages.flush();
+        Ok(drained)
     }
 
     /// Readable when flows overflow: drain then, without waiting for the interval.
-    pub fn overflow_fd(&self) -> Option<BorrowedFd<'_>> {
-        None
+    pub fn overflow_fd(&self) -> BorrowedFd<'_> {
+        self.overflow.fd()
     }
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture").field("cgroup", &self.cgroup).finish_non_exhaustive()
+    }
+}
+
+fn set(array: &mut Array<aya::maps::MapData, u32>, value: u32) -> Result<(), Error> {
+    array.set(0, value, 0).map_err(|source| Error::OpenMap { name: map::WINDOW, source: Box::new(source) })
+}
+
+/// The clock that the programs stamp entries with.
+fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }

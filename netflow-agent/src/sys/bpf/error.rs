@@ -27,8 +27,6 @@ pub enum Error {
     Map { op: &'static str, name: &'static str, source: std::io::Error },
     #[error("open the map `{name}`")]
     OpenMap { name: &'static str, source: Box<aya::maps::MapError> },
-    #[error("not built yet")]
-    NotBuilt,
 }
 
 impl Error {

@@ -1,0 +1,178 @@
+//! The kernel's maps from outside: the two flow maps and their swap, the ring, the loss counters. In: nothing.
+//! Out: differences since the last drain. Nothing counted is lost between two drains, whatever runs meanwhile.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use aya::Ebpf;
+use aya::maps::{Array, Map, MapData, RingBuf};
+use netflow_common::names::map;
+use netflow_common::{FlowKey, FlowRecord, FlowStats};
+
+use super::Error;
+use super::batch::{self, Batch};
+use super::ledger::{Delta, Ledger};
+
+/// The two flow maps, of which one is in use, and what was read of them.
+pub(super) struct Flows {
+    maps: [MapData; 2],
+    ledgers: [Ledger; 2],
+    epoch: Array<MapData, u32>,
+    current: usize,
+    epoch_now: u32,
+    /// How many more drains read the map that was left at the last swap: a program may have held an entry.
+    settling: u32,
+    batch: Batch,
+}
+
+impl Flows {
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        Ok(Self {
+            maps: [hash_map(ebpf, map::FLOWS[0])?, hash_map(ebpf, map::FLOWS[1])?],
+            ledgers: [Ledger::default(), Ledger::default()],
+            epoch: Array::try_from(take(ebpf, map::EPOCH)?)
+                .map_err(|source| Error::OpenMap { name: map::EPOCH, source: Box::new(source) })?,
+            current: 0,
+            epoch_now: 0,
+            settling: 0,
+            batch: Batch::new(FlowKey::LENGTH, FlowStats::LENGTH),
+        })
+    }
+
+    /// Hands over what was added since the last drain; returns how many entries the map in use has.
+    pub(super) fn drain(&mut self, now_ns: u64, mut each: impl FnMut(&Delta)) -> Result<u32, Error> {
+        if self.settling > 0 {
+            self.settling -= 1;
+            self.read(self.current ^ 1, now_ns, &mut each)?;
+        }
+        let mut n_entries = 0;
+        let last_read_ns = self.ledgers[self.current].begin(now_ns);
+        let ledger = &mut self.ledgers[self.current];
+        let name = map::FLOWS[self.current];
+        self.batch
+            .read(self.maps[self.current].fd().as_fd(), |key, value| {
+                n_entries += 1;
+                let (Some(key), Some(stats)) = (FlowKey::decode(key), FlowStats::decode(value)) else {
+                    return;
+                };
+                if !Ledger::is_old(&stats, last_read_ns)
+                    && let Some(delta) = ledger.take(key, stats, last_read_ns)
+                {
+                    each(&delta);
+                }
+            })
+            .map_err(|source| Error::Map { op: "read", name, source })?;
+        Ok(n_entries)
+    }
+
+    /// Reads every entry of one map, however old; returns the keys as they lie in it.
+    fn read(&mut self, which: usize, now_ns: u64, each: &mut impl FnMut(&Delta)) -> Result<Vec<u8>, Error> {
+        let mut keys = Vec::new();
+        let last_read_ns = self.ledgers[which].begin(now_ns);
+        let ledger = &mut self.ledgers[which];
+        self.batch
+            .read(self.maps[which].fd().as_fd(), |bytes, value| {
+                keys.extend_from_slice(bytes);
+                let (Some(key), Some(stats)) = (FlowKey::decode(bytes), FlowStats::decode(value)) else {
+                    return;
+                };
+                if let Some(delta) = ledger.take(key, stats, last_read_ns) {
+                    each(&delta);
+                }
+            })
+            .map_err(|source| Error::Map { op: "read", name: map::FLOWS[which], source })?;
+        Ok(keys)
+    }
+
+    /// Empties the map that is not in use and lets the programs use it from here on. What it held is handed over
+    /// first; the map left behind is read on in the next drains, and stays readable for the programs.
+    pub(super) fn swap(&mut self, now_ns: u64, mut each: impl FnMut(&Delta)) -> Result<(), Error> {
+        let idle = self.current ^ 1;
+        // No program still holds an entry of a map that was left a swap ago; where the kernel has this call, that
+        // is not only so, but waited for.
+        batch::wait_for_programs();
+        let mut keys = self.read(idle, now_ns, &mut each)?;
+        let name = map::FLOWS[idle];
+        self.batch.delete(self.maps[idle].fd().as_fd(), &mut keys).map_err(|source| Error::Map {
+            op: "empty",
+            name,
+            source,
+        })?;
+        self.ledgers[idle].clear();
+        let epoch = self.epoch_now.wrapping_add(1);
+        self.epoch
+            .set(0, epoch, 0)
+            .map_err(|source| Error::OpenMap { name: map::EPOCH, source: Box::new(source) })?;
+        self.epoch_now = epoch;
+        self.current = idle;
+        self.settling = 2;
+        Ok(())
+    }
+}
+
+/// Flows that found their map full.
+pub(super) struct Overflow(RingBuf<MapData>);
+
+impl Overflow {
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        RingBuf::try_from(take(ebpf, map::OVERFLOW)?)
+            .map(Self)
+            .map_err(|source| Error::OpenMap { name: map::OVERFLOW, source: Box::new(source) })
+    }
+
+    /// Hands over every record; returns how many were none of ours.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&Delta)) -> u64 {
+        let mut n_unknown = 0;
+        while let Some(bytes) = self.0.next() {
+            match FlowRecord::decode(&bytes) {
+                Some(record) => each(&Delta::whole(record.key, &record.stats)),
+                None => n_unknown += 1,
+            }
+        }
+        n_unknown
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The kernel's counters of what it lost.
+pub(super) struct Losses<const N: usize> {
+    counters: Array<MapData, u64>,
+    before: [u64; N],
+}
+
+impl<const N: usize> Losses<N> {
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        let counters = Array::try_from(take(ebpf, map::LOSSES)?)
+            .map_err(|source| Error::OpenMap { name: map::LOSSES, source: Box::new(source) })?;
+        Ok(Self { counters, before: [0; N] })
+    }
+
+    /// What each counter has grown by since the last time.
+    pub(super) fn drain(&mut self) -> Result<[u64; N], Error> {
+        let mut grown = [0; N];
+        for (index, (before, grown)) in (0_u32..).zip(self.before.iter_mut().zip(grown.iter_mut())) {
+            let now = self
+                .counters
+                .get(&index, 0)
+                .map_err(|source| Error::OpenMap { name: map::LOSSES, source: Box::new(source) })?;
+            *grown = now.wrapping_sub(*before);
+            *before = now;
+        }
+        Ok(grown)
+    }
+}
+
+/// Takes a map out of the object.
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
+    ebpf.take_map(name).ok_or(Error::Missing { what: "map", name })
+}
+
+fn hash_map(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, Error> {
+    match take(ebpf, name)? {
+        Map::HashMap(data) => Ok(data),
+        _ => Err(Error::Map { op: "open", name, source: io::Error::other("not a hash map") }),
+    }
+}
