@@ -1,6 +1,7 @@
 //! The tasks of the repository: `cargo xtask --help`. One file or folder per task, each with its `Args` and
 //! its `run`; a task is listed when it works. To add one: its file, and its line in `tasks!`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tasks talk to a person at a terminal")]
+#![expect(clippy::disallowed_methods, reason = "the one clock is the agent's rule")]
 
 use std::process::ExitCode;
 
@@ -36,6 +37,12 @@ tasks! {
     Check check,
     /// The layout rules of ARCHITECTURE.md
     Tidy tidy,
+    /// The whole line on real traffic: a lab, the agent, and what it recommends
+    #[command(hide = true)]
+    Demo demo,
+    /// The programs of the lab
+    #[command(hide = true)]
+    Lab lab,
     /// Man pages of every verb
     Man man,
     /// Build the eBPF object from source, or compare it with the committed one

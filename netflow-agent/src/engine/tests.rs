@@ -1,1 +1,1 @@
-
+//! The claims of this folder, as tests.

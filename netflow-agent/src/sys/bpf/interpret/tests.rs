@@ -1,3 +1,5 @@
+//! The claims of this folder, as tests.
+
 use netflow_common::Address;
 
 use super::*;
