@@ -15,6 +15,7 @@ macro_rules! verbs {
 
         /// What to do.
         #[derive(Debug, Subcommand)]
+        #[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
         pub enum Verb {
             $($(#[$attribute])* $variant($module::Args),)*
         }

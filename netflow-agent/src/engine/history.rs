@@ -102,11 +102,13 @@ impl History {
             }
             let same = meta(&before.observed.object).uid == uid;
             if same {
-                from = at;
+                // A pod that is over was so when its last container ended, whenever that is told.
+                let since = before.observed.from.unwrap_or(Time::MIN);
+                from = finished(&object).map_or(at, |end| end.min(at)).max(since);
             } else if created_before(&object, &before.observed.object) {
                 return Step::Nothing;
             }
-            let until = if same { at } else { from.min(at) };
+            let until = if same { from } else { from.min(at) };
             replaced = self.end(&name, until, !same);
         }
         let object = Arc::new(object);
@@ -186,7 +188,8 @@ impl History {
         let object = Arc::clone(&observed.object);
         let end = at.max(observed.from.unwrap_or(at));
         // A pod that is over gave its address back when its last container ended.
-        observed.to = Some(finished(&object).map_or(end, |finished| finished.min(end)));
+        let since = observed.from.unwrap_or(Time::MIN);
+        observed.to = Some(finished(&object).map_or(end, |finished| finished.min(end)).max(since));
         self.ended.push(observed);
         Some(object)
     }

@@ -50,9 +50,11 @@ pub enum Change {
         object: Object,
         at: Time,
     },
-    /// Default gateways of this node's pods: addresses that are the node's.
+    /// The default gateways of the agent's network namespace, and its own addresses. They are the gateways
+    /// of this node's pods, and so the node's, unless the agent is on the node's own network.
     Gateways {
         ips: Vec<IpAddr>,
+        seen_from: Vec<IpAddr>,
     },
 }
 

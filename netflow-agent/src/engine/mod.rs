@@ -49,6 +49,8 @@ pub struct Engine {
     history: History,
     names: Names,
     gateways: Vec<IpAddr>,
+    /// The agent's own addresses towards them.
+    seen_from: Vec<IpAddr>,
     /// Samples whose local end is not known yet, oldest first.
     waiting: VecDeque<Sample>,
     seen: Seen,
@@ -78,6 +80,7 @@ impl Engine {
             names,
             node,
             gateways: Vec::new(),
+            seen_from: Vec::new(),
             waiting: VecDeque::new(),
             seen: Seen::default(),
             saving: false,
@@ -206,12 +209,14 @@ impl Engine {
                 let step = self.history.delete(&object, at);
                 self.follow(&step, at);
             }
-            Change::Gateways { ips } => {
-                self.names.addresses.set_gateways(ips.clone());
+            Change::Gateways { ips, seen_from } => {
                 self.gateways = ips;
+                self.seen_from = seen_from;
             }
         }
-        if !self.gateways.is_empty() {
+        // Only a pod that is known as one says what its neighbours' gateway is.
+        if !self.gateways.is_empty() && self.seen_from.iter().all(|ip| self.names.addresses.is_pods(*ip)) {
+            self.names.addresses.set_gateways(&self.gateways);
             self.history.set_gateways(&self.node, &self.gateways);
         }
     }

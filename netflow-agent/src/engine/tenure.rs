@@ -88,8 +88,14 @@ impl Addresses {
         }
     }
 
-    pub(super) fn set_gateways(&mut self, gateways: Vec<IpAddr>) {
-        self.gateways = gateways;
+    pub(super) fn set_gateways(&mut self, gateways: &[IpAddr]) {
+        self.gateways = gateways.to_vec();
+    }
+
+    /// Whether a pod of this node holds this address now.
+    pub(super) fn is_pods(&self, ip: IpAddr) -> bool {
+        let pods = |it: &Tenure| matches!(it.holder, Holder::Pod(_)) && it.to.is_none();
+        self.held.get(&ip).is_some_and(|tenures| tenures.iter().any(pods))
     }
 
     /// Forgets tenures that ended long ago.

@@ -285,3 +285,98 @@ impl FlowCounters {
         self.last = self.last.max(span.last);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum() -> Sum {
+        Sum::new("node-a".into(), BTreeMap::new(), ROWS)
+    }
+
+    fn asked(outcome: Outcome) -> Conversation {
+        Conversation {
+            remote: [10, 0, 0, 2].into(),
+            port: 53,
+            protocol: Protocol::Udp,
+            side: Side::Client,
+            local: Some([10, 0, 0, 1].into()),
+            pod: None,
+            outcome,
+            basis: Basis::Observed,
+        }
+    }
+
+    fn span(first: &str, last: &str) -> Span {
+        let time = |text: &str| format!("2026-11-20T{text}Z").parse().expect("a time");
+        Span { first: time(first), last: time(last) }
+    }
+
+    const ONE: Growth = Growth { connections: 1, bytes_sent: 2, bytes_received: 3 };
+
+    #[test]
+    fn a_drain_just_past_the_hour_counts_in_the_hour_before() {
+        for (first, last, hour, ends) in [
+            ("10:59:40", "10:59:50", "10:00:00", "10:59:50"),
+            ("10:59:50", "11:00:00.004", "10:00:00", "10:59:59.999"),
+            // Stalled: where it ended, and its own times.
+            ("10:59:50", "11:00:40", "11:00:00", "11:00:40"),
+            ("11:00:00", "11:00:10", "11:00:00", "11:00:10"),
+        ] {
+            let mut sum = sum();
+            assert!(sum.add(asked(Outcome::Established), ONE, span(first, last)));
+            let flow = sum.unsaved().flows.remove(0);
+            assert_eq!(flow.key.hour.start(), span(hour, hour).first, "{first} to {last}");
+            assert_eq!(flow.counters.last, span(ends, ends).first, "{first} to {last}");
+        }
+    }
+
+    #[test]
+    fn covered_seconds_are_cut_at_the_hours() {
+        let mut sum = sum();
+        sum.observe(span("09:59:30", "11:00:15"));
+        let covered: Vec<(String, u32)> =
+            sum.unsaved().coverage.iter().map(|it| (it.hour.to_string(), it.observed_seconds)).collect();
+        let hour = |hour: &str| format!("2026-11-20T{hour}:00:00Z");
+        assert_eq!(covered, [(hour("09"), 30), (hour("10"), 3_600), (hour("11"), 15)]);
+    }
+
+    /// The wall clock goes back an hour: the hour that was left is counted again from zero, under a new seq.
+    #[test]
+    fn a_clock_stepped_back_takes_a_new_seq() {
+        let mut sum = sum();
+        assert!(sum.add(asked(Outcome::Established), ONE, span("10:30:00", "10:30:10")));
+        sum.saved(span("11:00:00", "11:00:00").last);
+        assert!(sum.add(asked(Outcome::Established), ONE, span("10:30:10", "10:30:20")));
+        assert_eq!(sum.unsaved().flows[0].key.seq, 1);
+        assert_eq!(sum.unsaved().flows[0].counters.connections, 1);
+    }
+
+    #[test]
+    fn an_answer_takes_the_question_with_it() {
+        let mut sum = sum();
+        assert!(sum.add(asked(Outcome::Unanswered), ONE, span("10:00:00", "10:00:10")));
+        sum.saved(span("10:00:10", "10:00:10").last);
+        assert!(sum.add(asked(Outcome::Established), ONE, span("10:00:10", "10:00:20")));
+        assert!(sum.add(asked(Outcome::Unanswered), ONE, span("10:00:20", "10:00:30")));
+        let unsaved = sum.unsaved();
+        assert_eq!(unsaved.answered.len(), 1, "the stored row of the question goes");
+        assert_eq!(unsaved.flows.len(), 1);
+        assert_eq!(unsaved.flows[0].key.outcome, Outcome::Established);
+        assert_eq!(unsaved.flows[0].counters.connections, 3);
+        assert_eq!(unsaved.flows[0].counters.first, span("10:00:00", "10:00:00").first);
+        sum.saved(span("10:00:30", "10:00:30").last);
+        assert_eq!(sum.n_rows, 1);
+        assert_eq!(sum.unsaved(), Unsaved::default());
+    }
+
+    #[test]
+    fn a_question_that_stays_unanswered_is_never_established() {
+        let mut sum = sum();
+        assert!(sum.add(asked(Outcome::Unanswered), ONE, span("10:00:00", "10:00:10")));
+        assert!(sum.add(asked(Outcome::Unanswered), ONE, span("10:00:10", "10:00:20")));
+        let flows = sum.unsaved().flows;
+        assert_eq!(flows.len(), 1);
+        assert_eq!((flows[0].key.outcome, flows[0].counters.connections), (Outcome::Unanswered, 2));
+    }
+}

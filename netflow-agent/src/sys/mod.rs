@@ -2,7 +2,15 @@
 //! Nothing above imports this room.
 
 #[cfg(feature = "capture")]
+pub mod agent;
+#[cfg(feature = "capture")]
 pub mod bpf;
+#[cfg(feature = "capture")]
+pub mod cgroup;
+pub mod clock;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(feature = "capture")]
+mod http;
+pub mod signal;
 pub mod store;

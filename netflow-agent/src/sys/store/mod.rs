@@ -1,1 +1,22 @@
-//! Hours on disk: flows, coverage and objects in one redb file per state folder.
+//! Hours on disk: one redb file per state folder, one table of flows per hour, coverage and objects beside
+//! them. In: the engine's batches. Out: recording lines. A batch is there whole or not at all, whenever the
+//! machine stops; the layout has a version, and a file of another one is set aside, never misread.
+
+mod error;
+mod layout;
+mod read;
+mod retain;
+mod row;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use error::StoreError;
+pub use read::Reader;
+pub use retain::Limits;
+pub use write::{Opened, Resumed, Store};
+
+/// The socket of the agent that writes to a state folder.
+pub const SOCKET: &str = "agent.sock";
+/// Where an agent keeps its state when nothing else is said.
+pub const FOLDER: &str = "/var/lib/netflow";

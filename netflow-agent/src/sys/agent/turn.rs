@@ -1,0 +1,288 @@
+//! The agent's one loop: it alone holds the capture, the engine and the writing end of the store. In: ticks
+//! of the clock and events of the other tasks. Out: saved batches, and figures after each drain. It logs
+//! changes of state, never flows.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::super::bpf::{self, Capture, Drained};
+use super::super::cgroup;
+use super::super::clock::{self, Mark};
+use super::super::store::{Limits, Store, StoreError};
+use super::shared::{Event, Shared};
+use crate::api::figures::Figures;
+use crate::engine::{Batch, Change, Engine, Input, Output, kind};
+use crate::flow::Sample;
+use crate::flow::sum::Span;
+use crate::time::Time;
+
+/// What the loop is told once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) interval: Duration,
+    /// How long connections older than the agent are looked for; zero is off.
+    pub(super) existing: Duration,
+    pub(super) limits: Limits,
+}
+
+/// The loop's state.
+pub(super) struct Turn {
+    /// None once it is detached, at the very end.
+    capture: Option<Capture>,
+    cgroup: PathBuf,
+    engine: Engine,
+    store: Store,
+    shared: Arc<Shared>,
+    pace: Pace,
+    figures: Figures,
+    began: Mark,
+    last_drain: Mark,
+    next_drain: Mark,
+    searching: bool,
+    retained: Option<Time>,
+    covered_ms: u64,
+}
+
+/// How the loop ended: what could not be saved, if anything.
+pub(super) type Ended = Result<(), (usize, StoreError)>;
+
+impl Turn {
+    /// A query does not wait for the interval, and does not drain more often than this.
+    const FRESH: Duration = Duration::from_millis(200);
+
+    pub(super) fn new(
+        capture: Capture,
+        engine: Engine,
+        store: Store,
+        shared: Arc<Shared>,
+        pace: Pace,
+    ) -> Self {
+        let searching = !pace.existing.is_zero();
+        let now = Mark::now();
+        let figures = Figures { node: Arc::clone(&shared.node), attached: true, ..Figures::default() };
+        Self {
+            cgroup: capture.cgroup().to_owned(),
+            capture: Some(capture),
+            engine,
+            store,
+            shared,
+            pace,
+            figures,
+            began: now,
+            last_drain: now,
+            next_drain: now.after(pace.interval),
+            searching,
+            retained: None,
+            covered_ms: 0,
+        }
+    }
+
+    /// Runs until it is told to stop; then drains, saves and detaches.
+    pub(super) fn run(mut self, events: &Receiver<Event>) -> Ended {
+        self.place_cgroups(clock::now());
+        self.publish();
+        loop {
+            match events.recv_timeout(self.wait()) {
+                Ok(Event::Change(change)) => self.change(*change),
+                Ok(Event::InventoryFailed) => self.figures.inventory_stale = true,
+                Ok(Event::Overflow) => drop(self.drain()),
+                Ok(Event::Fresh(done)) => {
+                    if self.last_drain.elapsed() >= Self::FRESH || self.figures.drains == 0 {
+                        drop(self.drain());
+                    }
+                    // Whoever asked may have gone.
+                    let _gone = done.send(());
+                }
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return self.stop(),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.next_drain.elapsed() > Duration::ZERO || self.next_drain <= Mark::now() {
+                drop(self.drain());
+                self.end_search();
+                self.retain();
+            }
+            self.publish();
+        }
+    }
+
+    /// Detaches, then takes the last of what was counted.
+    fn stop(mut self) -> Ended {
+        let Some(capture) = self.capture.take() else { return Ok(()) };
+        let (now, mark) = (clock::now(), Mark::now());
+        let drained = capture.finish(now);
+        self.figures.attached = false;
+        let saved = self.took(drained, now, mark);
+        self.publish();
+        saved
+    }
+
+    fn change(&mut self, change: Change) {
+        if let Change::Listed { .. } = change {
+            self.figures.inventory_stale = false;
+        }
+        drop(self.engine.step(Input::Change(Box::new(change))));
+        self.figures.inventory_known = self.shared.inventory_known();
+    }
+
+    fn wait(&self) -> Duration {
+        self.next_drain.since(Mark::now())
+    }
+
+    /// The next drain comes after the interval, or at the turn of the hour if that is sooner: what was seen
+    /// in an hour is counted in it.
+    fn plan(&mut self, now: Time) {
+        let turn = now.hour().end().milliseconds().saturating_sub(now.milliseconds());
+        let turn = Duration::from_millis(u64::try_from(turn).unwrap_or(1).max(1));
+        self.next_drain = Mark::now().after(self.pace.interval.min(turn));
+    }
+
+    fn drain(&mut self) -> Result<(), (usize, StoreError)> {
+        let (now, mark) = (clock::now(), Mark::now());
+        self.plan(now);
+        let Some(capture) = &mut self.capture else { return Ok(()) };
+        let drained = capture.drain(now);
+        self.took(drained, now, mark)
+    }
+
+    fn took(
+        &mut self,
+        drained: Result<Drained, bpf::Error>,
+        now: Time,
+        mark: Mark,
+    ) -> Result<(), (usize, StoreError)> {
+        let drained = match drained {
+            Ok(drained) => drained,
+            Err(error) => {
+                self.figures.drain_failures += 1;
+                tracing::error!(error = &error as &dyn std::error::Error, "drain the flow maps");
+                return Ok(());
+            }
+        };
+        // The span is measured on the clock that nobody steps.
+        let elapsed = mark.since(self.last_drain);
+        let elapsed_ms = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+        let first = Time::from_milliseconds(now.milliseconds().saturating_sub(elapsed_ms));
+        let span = Span { first, last: now };
+        self.last_drain = mark;
+        self.note(&drained, now, elapsed);
+        let saved = self.feed(drained, span);
+        let turned = u64::try_from(mark.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.figures.drain_ns = self.figures.drain_ns.saturating_add(turned);
+        saved
+    }
+
+    fn note(&mut self, drained: &Drained, now: Time, elapsed: Duration) {
+        let figures = &mut self.figures;
+        figures.drains += 1;
+        figures.last_drain = Some(now);
+        figures.overflowed += drained.overflowed;
+        figures.map_entries = u64::from(drained.entries);
+        for (cause, flows) in &drained.lost {
+            *figures.lost.entry(cause).or_default() += flows;
+        }
+        self.covered_ms = self.covered_ms.saturating_add(u64::try_from(elapsed.as_millis()).unwrap_or(0));
+        figures.covered_seconds = self.covered_ms / 1_000;
+    }
+
+    fn feed(&mut self, drained: Drained, span: Span) -> Result<(), (usize, StoreError)> {
+        let unknown = |sample: &Sample| sample.cgroup.is_some_and(|id| !self.engine.knows_cgroup(id));
+        if drained.samples.iter().any(unknown) {
+            self.place_cgroups(span.last);
+        }
+        for (cause, flows) in drained.lost {
+            let cause = Arc::from(cause);
+            drop(self.engine.step(Input::Lost { cause, flows, at: span.last }));
+        }
+        for mut sample in drained.samples {
+            // A stepped clock must not put a sample outside the time in which it was taken.
+            sample.first = sample.first.clamp(span.first, span.last);
+            sample.last = sample.last.clamp(sample.first, span.last);
+            if let Output::Save(batch) = self.engine.step(Input::Sample(sample)) {
+                drop(self.save(&batch, span.last));
+            }
+        }
+        match self.engine.step(Input::Drained(span)) {
+            Output::Save(batch) => self.save(&batch, span.last).map_err(|error| (batch.flows.len(), error)),
+            Output::Nothing => Ok(()),
+        }
+    }
+
+    fn save(&mut self, batch: &Batch, at: Time) -> Result<(), StoreError> {
+        match self.store.save(batch) {
+            Ok(()) => {
+                self.figures.saves += 1;
+                if std::mem::take(&mut self.figures.store_failing) {
+                    tracing::info!("the state folder can be written again; nothing that waited was lost");
+                }
+                drop(self.engine.step(Input::Saved { at }));
+                self.shared.tell(batch);
+                Ok(())
+            }
+            Err(error) => {
+                self.figures.save_failures += 1;
+                if !std::mem::replace(&mut self.figures.store_failing, true) {
+                    let full = error.is_disk_full();
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        disk_full = full,
+                        "the state folder cannot be written; capturing goes on, and flows wait in memory"
+                    );
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn place_cgroups(&mut self, at: Time) {
+        let folders = cgroup::pods(&self.cgroup);
+        drop(self.engine.step(Input::Cgroups { folders, at }));
+    }
+
+    fn end_search(&mut self) {
+        if self.searching && self.began.elapsed() >= self.pace.existing {
+            self.searching = false;
+            let ended = self.capture.as_mut().map_or(Ok(()), Capture::stop_existing);
+            if let Err(error) = ended {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "end the search for older connections");
+            }
+        }
+    }
+
+    /// Cleans the store at the start and at every turn of the hour.
+    fn retain(&mut self) {
+        let now = clock::now();
+        if self.retained.is_some_and(|last| last.hour() == now.hour()) || self.figures.store_failing {
+            return;
+        }
+        self.retained = Some(now);
+        match self.store.retain(self.pace.limits, now) {
+            Ok(removed) if removed.hours > 0 => {
+                tracing::info!(
+                    hours = removed.hours,
+                    objects = removed.objects,
+                    "removed what was over the limits"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "clean the store"),
+        }
+    }
+
+    fn publish(&mut self) {
+        let figures = &mut self.figures;
+        figures.seen = self.engine.seen().clone();
+        figures.map_capacity = u64::from(self.shared.map_capacity);
+        figures.store_bytes = self.store.file_bytes();
+        let mut objects = BTreeMap::new();
+        for observed in self.engine.objects() {
+            *objects.entry(kind(&observed.object)).or_insert(0) += 1;
+        }
+        figures.objects = objects;
+        let mut shared = self.shared.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        *shared = (figures.clone(), Mark::now());
+    }
+}
