@@ -75,6 +75,13 @@ impl Cluster {
         whole.unwrap_or(Judgement::UNDEFINED)
     }
 
+    /// The verdict on every port at once: allowed if all ports of the protocol are, denied if none is.
+    pub fn any_port(&self, from: &Party, to: &Party, protocol: Protocol) -> Judgement {
+        let judged =
+            self.pairs(from, to).into_iter().map(|pair| verdict::judge_any_port(self, pair, protocol));
+        judged.reduce(Judgement::agreed).unwrap_or(Judgement::UNDEFINED)
+    }
+
     /// The verdict on an edge: what all pods of both workloads agree on. None: an end cannot be judged
     /// (unknown, a Service without backends, or not in the snapshot).
     pub fn edge(&self, edge: &EdgeKey) -> Option<Judgement> {

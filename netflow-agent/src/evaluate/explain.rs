@@ -1,9 +1,11 @@
 //! Why a verdict is what it is. In: two ends of a compiled cluster and a port. Out: per direction the reason:
 //! the rules that allow it, the policies that isolate and do not, or what no policy can change.
 
+use std::net::IpAddr;
+
 use super::cluster::Cluster;
 use super::compile::{Peer as PeerItem, Peers, Rule, RulePorts};
-use super::verdict::{self, Match, Pair, Reading};
+use super::verdict::{self, Match, Model, Pair, Reading};
 use super::{Judgement, Verdict};
 use crate::net::{Direction, Protocol};
 
@@ -34,11 +36,27 @@ pub enum Why {
     /// These rules allow it.
     Rules(Vec<RuleUse>),
     /// These policies isolate it, and no rule of theirs allows it.
-    Isolated(Vec<usize>),
+    Isolated { policies: Vec<usize>, near: Vec<Near> },
     /// An `ipBlock` of these rules would, if the peer's address, which is not known, were in it.
     AddressUnknown(Vec<RuleUse>),
     /// Policies do not say what a Service's own address means.
     ServiceAddress,
+}
+
+/// A rule of the right direction that misses by its peers or by its ports alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Near {
+    /// Index in [`Cluster::policies`].
+    pub policy: usize,
+    pub rule: usize,
+    pub misses: Misses,
+}
+
+/// What keeps a near rule from allowing the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misses {
+    Peer,
+    Port,
 }
 
 /// A verdict and, for each way to read the connection, the reasons of both directions.
@@ -53,6 +71,10 @@ pub struct Explanation {
 /// The reasons of one reading.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reasons {
+    /// The addresses it was read with, where rules name addresses; of equal readings the first.
+    pub from: Option<IpAddr>,
+    pub to: Option<IpAddr>,
+    pub model: Option<Model>,
     pub ingress: (Verdict, Why),
     pub egress: (Verdict, Why),
 }
@@ -62,16 +84,21 @@ pub(super) fn explain(cluster: &Cluster, pair: Pair, port: u16, protocol: Protoc
     let mut readings: Vec<Reasons> = Vec::new();
     verdict::readings(cluster, pair, &mut |reading| {
         let reasons = Reasons {
+            from: reading.from.ip,
+            to: reading.to.ip,
+            model: reading.model,
             ingress: reason(&reading, pair, Direction::Ingress, port, protocol),
             egress: reason(&reading, pair, Direction::Egress, port, protocol),
         };
-        if !readings.contains(&reasons) {
+        let same = |kept: &Reasons| kept.ingress == reasons.ingress && kept.egress == reasons.egress;
+        if !readings.iter().any(same) {
             readings.push(reasons);
         }
     });
     if readings.is_empty() {
         let unsaid = (Verdict::Undefined, Why::ServiceAddress);
-        readings.push(Reasons { ingress: unsaid.clone(), egress: unsaid });
+        let (ingress, egress) = (unsaid.clone(), unsaid);
+        readings.push(Reasons { from: None, to: None, model: None, ingress, egress });
     }
     Explanation { pair, judgement, readings }
 }
@@ -85,8 +112,7 @@ fn reason(
 ) -> (Verdict, Why) {
     let verdict = reading.verdict(direction, port, protocol);
     let why = match reading.side(direction) {
-        _ if reading.free && pair.from == pair.to => Why::Itself,
-        _ if reading.free && reading.egress.is_some() => Why::Itself,
+        _ if reading.free && pair.same_pod() => Why::Itself,
         _ if reading.free => Why::OwnNode,
         None => Why::NotSelectable,
         Some(side) if side.policies.is_empty() => Why::NotIsolated,
@@ -95,10 +121,28 @@ fn reason(
             Verdict::Undefined => {
                 Why::AddressUnknown(matching(reading, direction, port, protocol, Match::Unknown))
             }
-            Verdict::Denied => Why::Isolated(side.policies.iter().map(|&policy| policy as usize).collect()),
+            Verdict::Denied => Why::Isolated {
+                policies: side.policies.iter().map(|&policy| policy as usize).collect(),
+                near: near(reading, direction, port, protocol),
+            },
         },
     };
     (verdict, why)
+}
+
+fn near(reading: &Reading<'_>, direction: Direction, port: u16, protocol: Protocol) -> Vec<Near> {
+    let rules = reading.side(direction).into_iter().flat_map(|side| &side.rules);
+    rules
+        .filter_map(|rule| {
+            let holds = rule.peers.holds(reading.peer(direction)) == Match::Yes;
+            let misses = match (holds, rule.ports.contains(protocol, port, reading.ports)) {
+                (true, false) => Misses::Port,
+                (false, true) => Misses::Peer,
+                _ => return None,
+            };
+            Some(Near { policy: rule.policy as usize, rule: rule.index as usize, misses })
+        })
+        .collect()
 }
 
 pub(super) fn uses(cluster: &Cluster, pair: Pair, port: u16, protocol: Protocol) -> Vec<RuleUse> {

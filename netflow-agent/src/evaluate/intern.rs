@@ -8,16 +8,28 @@ use std::sync::Arc;
 pub(super) type Word = u32;
 
 #[derive(Debug, Default)]
-pub(super) struct Words(HashMap<Arc<str>, Word>);
+pub(super) struct Words {
+    known: HashMap<Arc<str>, Word>,
+    list: Vec<Arc<str>>,
+}
 
 impl Words {
     pub(super) fn intern(&mut self, text: &Arc<str>) -> Word {
-        let next = index(self.0.len());
-        *self.0.entry(Arc::clone(text)).or_insert(next)
+        if let Some(&word) = self.known.get(text) {
+            return word;
+        }
+        let word = index(self.list.len());
+        self.known.insert(Arc::clone(text), word);
+        self.list.push(Arc::clone(text));
+        word
     }
 
     pub(super) fn get(&self, text: &str) -> Option<Word> {
-        self.0.get(text).copied()
+        self.known.get(text).copied()
+    }
+
+    pub(super) fn text(&self, word: Word) -> &Arc<str> {
+        &self.list[word as usize]
     }
 }
 

@@ -15,6 +15,8 @@
 //! * [`Cluster::explain`] is the same for people, with the reason of a denial.
 //! * [`Cluster::ports`] is the whole set of ports that one end may reach on another.
 
+pub mod assertion;
+pub mod batch;
 pub mod block;
 pub mod cluster;
 pub mod end;
@@ -32,10 +34,10 @@ pub(crate) mod verdict;
 pub use cluster::Cluster;
 pub use compile::{isolates, rules};
 pub use end::{End, EndName, Party};
-pub use explain::{Explanation, RuleUse, Why};
+pub use explain::{Explanation, Misses, Near, Reasons, RuleUse, Why};
 pub use set::{PortSet, Ports};
 pub use snapshot::Snapshot;
-pub use verdict::Pair;
+pub use verdict::{Model, Pair};
 
 /// What policies say of a connection, or of one direction of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

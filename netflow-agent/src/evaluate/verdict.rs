@@ -28,6 +28,13 @@ impl Pair {
     pub const fn new(from: End, to: End) -> Self {
         Self { from, to, twins: false }
     }
+
+    /// Both ends are one pod or template, maybe by different addresses.
+    pub fn same_pod(&self) -> bool {
+        !self.twins
+            && matches!((self.from, self.to),
+                (End::Subject { id: a, .. }, End::Subject { id: b, .. }) if a == b)
+    }
 }
 
 /// The other end, as the rules of one end see it.
@@ -51,6 +58,8 @@ pub(crate) struct Reading<'c> {
     pub(crate) ports: &'c [ClassPort],
     /// No policy can deny it: a pod to itself, or a node to its own pod.
     pub(crate) free: bool,
+    /// Set where an end is on the host network.
+    pub(crate) model: Option<Model>,
 }
 
 /// Whether a rule holds a peer.
@@ -132,27 +141,28 @@ fn plain(cluster: &Cluster, pair: Pair) -> Option<Reading<'_>> {
         to: Peer { class: Some(destination.class), ip: None },
         ports: &cluster.snapshot.classes[destination.class as usize].ports,
         free: false,
+        model: None,
     })
 }
 
-/// How an implementation may treat pods on the host network.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Model {
+/// How an implementation may treat pods on the host network: the API documentation permits both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Model {
+    /// Like any other pod.
     AsPod,
+    /// As its node: selectors do not see it.
     AsNode,
 }
 
 /// Calls `each` with every reading of a connection; with none where a Service's address is an end.
 pub(crate) fn readings<'c>(cluster: &'c Cluster, pair: Pair, each: &mut dyn FnMut(Reading<'c>)) {
-    let Pair { from, to, twins } = pair;
+    let Pair { from, to, .. } = pair;
     if matches!(from, End::Service(_)) || matches!(to, End::Service(_)) {
         return;
     }
     let snapshot = &*cluster.snapshot;
     let (source, destination) = (subject(snapshot, from), subject(snapshot, to));
-    let itself = !twins
-        && matches!((from, to), (End::Subject { id: a, .. }, End::Subject { id: b, .. }) if a == b)
-        && source.is_some_and(|source| !source.is_template());
+    let itself = pair.same_pod() && source.is_some_and(|source| !source.is_template());
     let on_host = |subject: Option<&Subject>| subject.is_some_and(|subject| subject.host_network);
     let models: &[Model] = if on_host(source) || on_host(destination) {
         &[Model::AsPod, Model::AsNode]
@@ -171,6 +181,7 @@ pub(crate) fn readings<'c>(cluster: &'c Cluster, pair: Pair, each: &mut dyn FnMu
             to: Peer { class: destination.map(|destination| destination.class), ip: None },
             ports: destination.map_or(&[], |pod| &*snapshot.classes[pod.class as usize].ports),
             free: itself,
+            model: models.get(1).map(|_| model),
         };
         let own_node = match (source, destination) {
             (None, Some(pod)) => own_node(snapshot, from, pod),

@@ -133,6 +133,16 @@ impl Snapshot {
         self.subjects.iter().enumerate().map(|(at, subject)| (SubjectId(index(at)), subject))
     }
 
+    /// The labels that selectors see on a pod or template.
+    pub fn labels(&self, id: SubjectId) -> BTreeMap<&str, &str> {
+        let labels = self.classes[self.subject(id).class as usize].labels.iter();
+        labels.map(|&(key, value)| (&**self.words.text(key), &**self.words.text(value))).collect()
+    }
+
+    pub fn node_ips(&self, id: NodeId) -> &[IpAddr] {
+        &self.nodes[id.0 as usize].ips
+    }
+
     pub fn node_name(&self, id: NodeId) -> &Arc<str> {
         &self.nodes[id.0 as usize].name
     }
