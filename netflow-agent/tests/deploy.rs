@@ -243,3 +243,21 @@ fn each_alert_fires_when_it_should() {
         assert!(output.status.success(), "{words}");
     }
 }
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    let text = std::fs::read_to_string(deploy().join("chart/files/dashboard.json")).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&text).expect("the dashboard is JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    assert!(panels.len() > 5);
+    let rules = std::fs::read_to_string(deploy().join("chart/files/rules.yaml")).expect("the rules");
+    let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api/metrics.rs"))
+        .expect("where the metrics are named");
+    let asked = rules
+        + &panels.iter().map(|panel| panel["targets"][0]["expr"].to_string()).collect::<Vec<_>>().join(" ");
+    let words = asked.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    for metric in words.filter_map(|word| word.strip_prefix("netflow_")) {
+        let name = metric.strip_suffix("_total").unwrap_or(metric);
+        assert!(source.contains(&format!("\"{name}\"")), "nothing is called netflow_{metric}");
+    }
+}

@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 pub mod exit;
-pub mod files;
+pub mod plugin;
 
 pub use exit::{Exit, Failure};
 
@@ -77,6 +77,8 @@ pub struct Streams<'a> {
     pub input: &'a mut dyn std::io::Read,
     pub out: &'a mut dyn Write,
     pub err: &'a mut dyn Write,
+    /// By which name: the plugin's verbs ask the cluster where no other source is named.
+    pub called: plugin::Called,
 }
 
 impl Command {
