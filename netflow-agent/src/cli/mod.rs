@@ -6,6 +6,7 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 pub mod exit;
+pub mod files;
 pub mod plugin;
 
 pub use exit::{Exit, Failure};

@@ -15,12 +15,15 @@ pub mod cni;
 
 mod caller;
 mod caller_wire;
+pub mod cidr;
 mod convert;
 mod default;
 mod finding;
 mod kind;
 mod object;
+mod read;
 mod tunnel;
+mod validate;
 mod wire;
 mod words;
 
@@ -28,6 +31,8 @@ pub use convert::Fault;
 pub use default::{NAMESPACE_NAME, network_policy as default_network_policy};
 pub use finding::{Finding, Place, Severity};
 pub use object::{ObjectError, object, object_from_value};
+pub use read::{Manifests, Placed, read};
+pub use validate::{Violation, object as validate};
 pub use words::Words;
 
 /// Labels of an object; keys and values interned by the reader where many objects share them.
@@ -242,6 +247,23 @@ pub enum CallerKind {
     ServiceMonitor,
 }
 
+impl CallerKind {
+    /// The kind of its object; a Route may be of any protocol.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ValidatingWebhook => "ValidatingWebhookConfiguration",
+            Self::MutatingWebhook => "MutatingWebhookConfiguration",
+            Self::ConversionWebhook => "CustomResourceDefinition",
+            Self::ApiService => "APIService",
+            Self::Ingress => "Ingress",
+            Self::Gateway => "Gateway",
+            Self::Route => "Route",
+            Self::PodMonitor => "PodMonitor",
+            Self::ServiceMonitor => "ServiceMonitor",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallerTarget {
     /// A Service and its port, by number or name.
@@ -272,4 +294,30 @@ pub enum Object {
         kind: Arc<str>,
         meta: Meta,
     },
+}
+
+impl Object {
+    /// The kind as the API spells it, and the metadata.
+    pub fn kind_and_meta(&self) -> (&str, &Meta) {
+        match self {
+            Self::Pod(pod) => ("Pod", &pod.meta),
+            Self::Namespace(namespace) => ("Namespace", &namespace.meta),
+            Self::Service(service) => ("Service", &service.meta),
+            Self::EndpointSlice(slice) => ("EndpointSlice", &slice.meta),
+            Self::Node(node) => ("Node", &node.meta),
+            Self::NetworkPolicy(policy) => ("NetworkPolicy", &policy.meta),
+            Self::Workload(workload) => (workload.kind.as_str(), &workload.meta),
+            Self::Caller(caller) => (caller.kind.as_str(), &caller.meta),
+            Self::OtherPolicy { kind, meta } | Self::Other { kind, meta, .. } => (kind, meta),
+        }
+    }
+
+    /// `NetworkPolicy shop/allow-web`, for messages.
+    pub fn title(&self) -> String {
+        let (kind, meta) = self.kind_and_meta();
+        match &*meta.namespace {
+            "" => format!("{kind} {}", meta.name),
+            namespace => format!("{kind} {namespace}/{}", meta.name),
+        }
+    }
 }

@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod clock;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+pub mod files;
 #[cfg(feature = "capture")]
 mod http;
 pub mod signal;

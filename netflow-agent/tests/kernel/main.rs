@@ -9,9 +9,12 @@ mod skip;
 #[path = "../support/wait.rs"]
 mod wait;
 
+mod existing;
+mod loss;
 mod observed;
 mod privileges;
 mod tcp;
+mod udp;
 
 /// A lab for this test, or a return from it with the reason noted.
 macro_rules! lab_of {

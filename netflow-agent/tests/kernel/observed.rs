@@ -86,6 +86,11 @@ impl Observed {
         });
     }
 
+    /// The connections of all flows of a kind.
+    pub(crate) fn connections(&self, is_meant: impl Fn(&Key) -> bool) -> u64 {
+        self.flows.iter().filter(|(key, _)| is_meant(key)).map(|(_, counts)| counts.connections).sum()
+    }
+
     pub(crate) fn lost_in_all(&self) -> u64 {
         self.lost.values().sum()
     }

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netflow_agent::sys::bpf::cgroup;
 use rustix::thread::{LinkNameSpaceType, gettid, move_into_link_name_space};
@@ -36,25 +36,55 @@ pub(crate) fn missing() -> Option<String> {
     if !Command::new("ip").arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
         return Some("needs iproute2's ip".to_owned());
     }
-    match process_cgroup() {
-        Ok(_) => None,
-        Err(error) => Some(format!("needs a writable cgroup2: {error}")),
+    Home::mount().err().map(|error| format!("needs cgroup2: {error}"))
+}
+
+/// The folder that this process lives in while it has labs: threads can only join folders below their process's.
+static HOME: Mutex<Home> = Mutex::new(Home { n_labs: 0 });
+
+struct Home {
+    n_labs: usize,
+}
+
+impl Home {
+    fn mount() -> Result<PathBuf, String> {
+        let mounts = cgroup::mounts().map_err(|error| error.to_string())?;
+        mounts.into_iter().next().map(|mount| mount.path).ok_or_else(|| "none is mounted".to_owned())
+    }
+
+    /// Moves this process into a folder of its own for its first lab.
+    fn enter(&mut self) -> Result<PathBuf, String> {
+        let folder = Self::mount()?.join(format!("netflow-test-{}", std::process::id()));
+        if self.n_labs == 0 {
+            fs::create_dir(&folder).map_err(|error| error.to_string())?;
+            move_process(&folder)?;
+        }
+        self.n_labs += 1;
+        Ok(folder)
+    }
+
+    /// Moves back and removes the folder after the last lab.
+    fn leave(&mut self) -> Result<(), String> {
+        self.n_labs -= 1;
+        if self.n_labs > 0 {
+            return Ok(());
+        }
+        let mount = Self::mount()?;
+        move_process(&mount)?;
+        let folder = mount.join(format!("netflow-test-{}", std::process::id()));
+        // A child that has just ended leaves it a moment later.
+        crate::wait::until("the labs' folder is empty", || fs::remove_dir(&folder).is_ok());
+        Ok(())
     }
 }
 
-/// The folder that this process has moved into: threads can only join folders below it.
-fn process_cgroup() -> Result<&'static Path, &'static str> {
-    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let mounts = cgroup::mounts().map_err(|error| error.to_string())?;
-        let mount = mounts.first().ok_or("none is mounted")?;
-        let folder = mount.path.join(format!("netflow-test-{}", std::process::id()));
-        fs::create_dir(&folder).map_err(|error| error.to_string())?;
-        fs::write(folder.join("cgroup.procs"), std::process::id().to_string())
-            .map_err(|error| error.to_string())?;
-        Ok(folder)
-    });
-    folder.as_deref().map_err(String::as_str)
+fn move_process(folder: &Path) -> Result<(), String> {
+    fs::write(folder.join("cgroup.procs"), std::process::id().to_string())
+        .map_err(|error| format!("move into {}: {error}", folder.display()))
+}
+
+fn home() -> MutexGuard<'static, Home> {
+    HOME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Lab {
@@ -63,7 +93,7 @@ impl Lab {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("nft{}x{number}", std::process::id());
-        let cgroup = process_cgroup().expect("checked by `missing`").join(format!("node{number}"));
+        let cgroup = home().enter().expect("a writable cgroup2").join(format!("node{number}"));
         make_threaded(&cgroup);
         make_threaded(&cgroup.join("kubepods"));
         let mut lab = Self { name, cgroup, pods: Vec::new() };
@@ -134,6 +164,7 @@ impl Drop for Lab {
                 fs::remove_dir(&folder).is_ok() || !folder.exists()
             });
         }
+        home().leave().expect("leave the lab's cgroup");
     }
 }
 
@@ -159,6 +190,11 @@ impl Pod {
         let netns = fs::File::open(format!("/run/netns/{}", self.netns)).expect("the pod's namespace");
         move_into_link_name_space(std::os::fd::AsFd::as_fd(&netns), Some(LinkNameSpaceType::Network))
             .expect("enter the pod's namespace");
+    }
+
+    /// The inode number of the pod's folder: its cgroup id.
+    pub(crate) fn cgroup_id(&self) -> u64 {
+        std::os::unix::fs::MetadataExt::ino(&fs::metadata(&self.cgroup).expect("the pod's folder"))
     }
 
     pub(crate) fn v4(&self, port: u16) -> SocketAddr {

@@ -45,16 +45,29 @@ pub(super) fn load(options: &Options) -> Result<Ebpf, Error> {
     Ok(ebpf)
 }
 
+/// How often a load is tried again that a signal has interrupted: as often as libbpf does.
+const ATTEMPTS: usize = 5;
+
 fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Error> {
     let program = ebpf.program_mut(name).ok_or(Error::Missing { what: "program", name })?;
-    let loaded = match program {
-        Program::SockOps(program) => program.load(),
-        Program::CgroupSockAddr(program) => program.load(),
-        Program::CgroupSock(program) => program.load(),
-        Program::CgroupSkb(program) => program.load(),
-        _ => return Err(Error::Missing { what: "program of a known kind", name }),
-    };
-    loaded.map_err(|source| Error::Program { name, source: Box::new(source) })
+    let mut attempts = ATTEMPTS;
+    loop {
+        let loaded = match program {
+            Program::SockOps(program) => program.load(),
+            Program::CgroupSockAddr(program) => program.load(),
+            Program::CgroupSock(program) => program.load(),
+            Program::CgroupSkb(program) => program.load(),
+            _ => return Err(Error::Missing { what: "program of a known kind", name }),
+        };
+        attempts -= 1;
+        match loaded {
+            // The verifier gives up with EAGAIN when a signal waits for the process.
+            Err(ProgramError::LoadError { io_error, .. })
+                if attempts > 0 && io_error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(source) => return Err(Error::Program { name, source: Box::new(source) }),
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
 /// Attaches one loaded program to the cgroup that `folder` is open on.
