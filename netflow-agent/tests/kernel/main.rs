@@ -9,10 +9,12 @@ mod skip;
 #[path = "../support/wait.rs"]
 mod wait;
 
+mod company;
 mod existing;
 mod loss;
 mod observed;
 mod privileges;
+mod stress;
 mod tcp;
 mod udp;
 

@@ -10,8 +10,8 @@ use netflow_common::names::map;
 use netflow_common::{FlowKey, FlowRecord, FlowStats};
 
 use super::Error;
-use super::batch::{self, Batch};
 use super::ledger::{Delta, Ledger};
+use super::syscall::{self, Batch};
 
 /// The two flow maps, of which one is in use, and what was read of them.
 pub(super) struct Flows {
@@ -90,7 +90,7 @@ impl Flows {
         let idle = self.current ^ 1;
         // No program still holds an entry of a map that was left a swap ago; where the kernel has this call, that
         // is not only so, but waited for.
-        batch::wait_for_programs();
+        syscall::wait_for_programs();
         let mut keys = self.read(idle, now_ns, &mut each)?;
         let name = map::FLOWS[idle];
         self.batch.delete(self.maps[idle].fd().as_fd(), &mut keys).map_err(|source| Error::Map {

@@ -1,7 +1,6 @@
 //! The kernel programs: what they require, how they load, attach and are drained. In: a cgroup2 tree and the
 //! time. Out: samples, and every loss by its cause. Dropping a `Capture` detaches everything.
 
-mod batch;
 mod capture;
 pub mod cgroup;
 mod error;
@@ -11,6 +10,7 @@ mod load;
 mod maps;
 mod messages;
 pub mod require;
+mod syscall;
 
 pub use capture::{Capture, Drained, Options};
 pub use error::Error;

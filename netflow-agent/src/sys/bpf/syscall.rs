@@ -1,5 +1,5 @@
-//! Whole maps in one call: `bpf(2)` with `BPF_MAP_LOOKUP_BATCH` and `BPF_MAP_DELETE_BATCH`, which aya does not
-//! wrap. In: a map's descriptor. Out: raw keys and values. The one file of the agent with `unsafe` in it.
+//! What aya does not wrap of `bpf(2)`: whole maps in one call (`BPF_MAP_LOOKUP_BATCH`, `BPF_MAP_DELETE_BATCH`) and
+//! `BPF_PROG_QUERY`. In: a descriptor. Out: raw keys and values. The one file of the agent with `unsafe` in it.
 #![expect(
     unsafe_code,
     reason = "aya has no batch calls; a million entries one by one cost five times the CPU"
@@ -158,4 +158,49 @@ pub(super) fn wait_for_programs() {
     const GLOBAL: libc::c_int = 1;
     // SAFETY: the call takes three integers and touches no memory of ours.
     unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
+}
+
+/// The hooks we attach to, as `enum bpf_attach_type` numbers them.
+pub(super) const ATTACH_TYPES: [(u32, &str); 11] = [
+    (1, "cgroup_skb egress"),
+    (3, "sock_ops"),
+    (8, "bind4"),
+    (9, "bind6"),
+    (10, "connect4"),
+    (11, "connect6"),
+    (14, "sendmsg4"),
+    (15, "sendmsg6"),
+    (19, "recvmsg4"),
+    (20, "recvmsg6"),
+    (34, "sock_release"),
+];
+
+/// The arguments of `BPF_PROG_QUERY`, as far as we ask.
+#[repr(C)]
+struct Query {
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    n_programs: u32,
+    padding: u32,
+}
+
+/// How many programs are attached to this cgroup itself, and how they were attached.
+pub(super) fn attached(cgroup: BorrowedFd<'_>, attach_type: u32) -> io::Result<(u32, u32)> {
+    const PROG_QUERY: libc::c_int = 16;
+    let mut query = Query {
+        target_fd: descriptor(cgroup),
+        attach_type,
+        flags: 0,
+        attach_flags: 0,
+        prog_ids: 0,
+        n_programs: 0,
+        padding: 0,
+    };
+    let length = size_of::<Query>();
+    // SAFETY: the kernel reads and writes the structure within its length, and no array: none is given.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, length) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok((query.n_programs, query.attach_flags)) }
 }
