@@ -20,9 +20,9 @@ pub mod identity;
 
 pub mod edge;
 pub mod engine;
-pub mod query;
-
 pub mod evaluate;
+
+pub mod query;
 
 pub mod connectivity;
 

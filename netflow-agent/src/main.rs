@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         // A reader that has seen enough (`| head`) is no failure.
         (Ok(exit), Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => exit,
         (Ok(_), Err(error)) => report(&mut err, &format!("write the answer: {error}"), None, Exit::Failed),
+        (Err(failure), _) if failure.is_broken_pipe() => Exit::Done,
         (Err(failure), _) => report(&mut err, &failure.chain(), failure.hint.as_deref(), failure.exit),
     };
     ExitCode::from(exit as u8)

@@ -1,10 +1,85 @@
-//! `export`.
+//! `export`: a recording of the window, merged and sorted, for files, other machines and bug reports.
 
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::source::{self, SourceArgs};
 use super::{Exit, Failure, Streams};
+use crate::recording::{self, Recording};
+use crate::time::Window;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Examples:
+  netflow-agent export --since 24h > cluster.jsonl
+  netflow-agent export --since 7d --output-file cluster.jsonl.zst
+  netflow-agent export --input node-a.jsonl --input node-b.jsonl > both.jsonl")]
+pub struct Args {
+    /// Write to this file instead of standard output; compressed when its name ends in `.zst`
+    #[arg(long, value_name = "FILE")]
+    output_file: Option<PathBuf>,
 
-pub fn run(_args: Args, _streams: &mut Streams<'_>) -> Result<Exit, Failure> {
-    Err(Failure::usage("this verb is not built yet"))
+    /// Compress what goes to standard output (zstd)
+    #[arg(long, conflicts_with = "output_file")]
+    compress: bool,
+
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
+    let Args { output_file, compress, source } = args;
+    let mut loaded = source::load(&source, streams)?;
+    cut(&mut loaded.recording, loaded.window);
+    match output_file {
+        Some(path) => write_file(&loaded.recording, &path)?,
+        None if compress => write_compressed(&loaded.recording, streams.out)?,
+        None => recording::write(&loaded.recording, streams.out)?,
+    }
+    loaded.report(streams)?;
+    Ok(loaded.exit())
+}
+
+/// Only what the window meets; objects tell of themselves when they were so, and the rest may still be needed.
+fn cut(recording: &mut Recording, window: Window) {
+    recording.flows.retain(|flow| window.meets(flow.counters.first, flow.counters.last));
+    recording.coverage.retain(|line| window.from < line.hour.end() && line.hour.start() <= window.to);
+    let ended = |to: Option<crate::time::Time>| to.is_some_and(|to| to < window.from);
+    recording.objects.retain(|observed| !ended(observed.to));
+}
+
+/// Beside its place first, so that a reader never sees half a recording.
+fn write_file(recording: &Recording, path: &Path) -> Result<(), Failure> {
+    let compressed = path.extension().is_some_and(|extension| extension == "zst");
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or("`--output-file` names no file")?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(".new");
+    let beside = folder.join(beside);
+    let unwritten = |source| Unwritten { path: path.display().to_string(), source };
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&beside).map_err(unwritten)?);
+    let written = if compressed { write_compressed(recording, &mut file) } else { recording::write(recording, &mut file) };
+    let renamed = written.and_then(|()| file.flush()).and_then(|()| std::fs::rename(&beside, path));
+    if let Err(source) = renamed {
+        // The half that was written is of no use to anyone.
+        drop(std::fs::remove_file(&beside));
+        return Err(unwritten(source).into());
+    }
+    Ok(())
+}
+
+/// A file that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("write {path}")]
+struct Unwritten {
+    path: String,
+    source: std::io::Error,
+}
+
+fn write_compressed(recording: &Recording, out: &mut dyn Write) -> std::io::Result<()> {
+    let mut encoder = zstd::stream::write::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+    recording::write(recording, &mut encoder)?;
+    encoder.finish()?;
+    Ok(())
 }

@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 
 pub mod exit;
 pub mod files;
+pub mod filter;
 pub mod plugin;
+pub mod source;
 
 pub use exit::{Exit, Failure};
 
@@ -17,7 +19,6 @@ macro_rules! verbs {
 
         /// What to do.
         #[derive(Debug, Subcommand)]
-        #[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
         pub enum Verb {
             $($(#[$attribute])* $variant($module::Args),)*
         }

@@ -8,6 +8,7 @@ use crate::flow::{Coverage, Flow};
 use crate::manifest::Object;
 use crate::time::Time;
 
+pub mod feed;
 mod line;
 pub mod merge;
 pub mod object;
@@ -15,6 +16,7 @@ pub mod read;
 pub mod window;
 pub mod write;
 
+pub use feed::Feed;
 pub use merge::Merge;
 pub use read::{Notes, ReadError, Reader, read};
 pub use window::{CoverageSummary, NodeCoverage, resolve};

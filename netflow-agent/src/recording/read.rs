@@ -68,14 +68,20 @@ impl Reader {
             }
             number += 1;
             let line = std::mem::take(&mut self.line);
-            let read = if taken as u64 > LONGEST_LINE {
-                Err(format!("the line is longer than {} MiB", LONGEST_LINE >> 20))
-            } else {
-                self.line(trim(&line, number == 1))
-            };
+            let read = self.numbered_line(name, number, &line);
             self.line = line;
-            read.map_err(|reason| ReadError::Line { name: name.to_owned(), line: number, reason })?;
+            read?;
         }
+    }
+
+    /// One line, with or without its end.
+    pub(super) fn numbered_line(&mut self, name: &str, number: u64, line: &[u8]) -> Result<(), ReadError> {
+        let read = if line.len() as u64 > LONGEST_LINE {
+            Err(format!("the line is longer than {} MiB", LONGEST_LINE >> 20))
+        } else {
+            self.line(trim(line, number == 1))
+        };
+        read.map_err(|reason| ReadError::Line { name: name.to_owned(), line: number, reason })
     }
 
     pub fn finish(self) -> (Recording, Notes) {

@@ -61,8 +61,7 @@ impl CoverageSummary {
         }
         for line in &recording.coverage {
             // An hour holds its start and not its end.
-            let last_moment = Time::from_milliseconds(line.hour.end().milliseconds() - 1);
-            if !window.meets(line.hour.start(), last_moment) {
+            if !window.meets(line.hour.start(), before(line.hour.end())) {
                 continue;
             }
             let node = summary.nodes.entry(Arc::clone(&line.node)).or_default();
@@ -83,13 +82,39 @@ impl CoverageSummary {
         summary
     }
 
-    /// Hours of the span and nodes without any watch, or seconds missing: the answer is not complete.
+    /// Every node watched every hour of the span and lost nothing; an hour between the first and the last was
+    /// watched to the minute. Coverage that is assumed is taken as full.
     pub fn is_complete(&self) -> bool {
-        let losses: u64 = self.nodes.values().flat_map(|node| node.lost.values()).sum();
-        !self.assumed && losses == 0 && self.nodes.values().all(|node| node.missing.is_empty())
+        const MINUTE: u32 = 60;
+        let Some((from, to)) = self.span else { return self.nodes.is_empty() };
+        let (first, last) = (from.hour(), before(to).hour());
+        self.nodes.values().all(|node| {
+            let whole =
+                |(hour, seconds): (&Hour, &u32)| *hour == first || *hour == last || seconds + MINUTE >= 3_600;
+            node.missing.is_empty()
+                && node.lost.values().all(|lost| *lost == 0)
+                && node.hours.iter().all(whole)
+        })
     }
 
-    /// Hours in which every node was watched, at least in part, and all hours of the span.
+    /// Node-hours observed, and node-hours that there were.
+    pub fn node_hours(&self) -> (usize, usize) {
+        let observed = self.nodes.values().map(|node| node.hours.len()).sum();
+        let missing: usize = self.nodes.values().map(|node| node.missing.len()).sum();
+        (observed, observed + missing)
+    }
+
+    /// Cause -> flows lost, over all nodes.
+    pub fn lost(&self) -> BTreeMap<&str, u64> {
+        let mut all: BTreeMap<&str, u64> = BTreeMap::new();
+        for (cause, lost) in self.nodes.values().flat_map(|node| &node.lost).filter(|(_, lost)| **lost > 0) {
+            let total = all.entry(cause).or_default();
+            *total = total.saturating_add(*lost);
+        }
+        all
+    }
+
+    /// All hours of the span.
     pub fn hours(&self) -> BTreeSet<Hour> {
         let Some((from, to)) = self.span else { return BTreeSet::new() };
         hours_between(from, to)
@@ -145,7 +170,11 @@ fn hours_between(from: Time, to: Time) -> BTreeSet<Hour> {
     /// A year and a day: a window of centuries must not become a list of its hours.
     const MOST: i64 = 366 * 24;
     let first = from.hour().index();
-    let last = if to > from { Time::from_milliseconds(to.milliseconds() - 1).hour().index() } else { first };
+    let last = if to > from { before(to).hour().index() } else { first };
     let first = first.max(last.saturating_sub(MOST));
     (first..=last).map(Hour::from_index).collect()
+}
+
+fn before(time: Time) -> Time {
+    Time::from_milliseconds(time.milliseconds().saturating_sub(1))
 }

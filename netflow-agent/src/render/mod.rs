@@ -1,9 +1,12 @@
-//! What people and other tools read. In: rule sets, gaps, tables. Out: YAML, JSON and text, byte for byte the
-//! same for the same content.
+//! What people and other tools read. In: rule sets, edges, gaps, tables. Out: YAML, JSON and text, byte for
+//! byte the same for the same content.
 
 pub mod connectivity;
+pub mod edge;
+pub mod end;
 pub mod explain;
 pub mod kubernetes;
+pub mod table;
 pub mod tree;
 
 mod words;

@@ -1,0 +1,158 @@
+//! Where a verb's data comes from: recordings, a stopped agent's folder, a live agent, or the cluster. In: the
+//! flags that every such verb has. Out: one `Recording` with its window, whatever the source was.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::{Exit, Failure, Streams};
+use crate::identity::Inventory;
+use crate::recording::{CoverageSummary, Reader, Recording, resolve};
+use crate::time::{Moment, Window};
+
+/// Flags of every verb that looks at what was observed.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Where the data comes from")]
+pub struct SourceArgs {
+    /// A recording, `.jsonl` or `.jsonl.zst`; `-` is standard input; repeat it to merge
+    #[arg(long, value_name = "RECORDING", conflicts_with_all = ["state_dir", "agent"])]
+    pub input: Vec<PathBuf>,
+
+    /// The state folder of a stopped agent
+    #[arg(long, value_name = "DIR", conflicts_with = "agent")]
+    pub state_dir: Option<PathBuf>,
+
+    /// The socket of a live agent
+    #[arg(long, value_name = "SOCKET")]
+    pub agent: Option<PathBuf>,
+
+    /// Begin of the window: a duration back from its end (90m, 24h, 7d, 1w), or a time
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    pub since: Option<Moment>,
+
+    /// End of the window, likewise
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    pub until: Option<Moment>,
+
+    /// Exit with 4 when the data has gaps or losses
+    #[arg(long)]
+    pub require_complete: bool,
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    text.parse::<Moment>().map_err(|error| error.to_string())
+}
+
+/// The data of a verb.
+#[derive(Debug)]
+pub struct Loaded {
+    pub recording: Recording,
+    pub window: Window,
+    pub coverage: CoverageSummary,
+    require_complete: bool,
+}
+
+impl Loaded {
+    /// Everything known of the cluster.
+    pub fn inventory(&self) -> Inventory<'_> {
+        Inventory::of(&self.recording.objects, self.window)
+    }
+
+    /// Tells on stderr how much was observed and what was lost; every answer says so.
+    pub fn report(&self, streams: &mut Streams<'_>) -> io::Result<()> {
+        for line in coverage_words(&self.coverage) {
+            writeln!(streams.err, "{line}")?;
+        }
+        Ok(())
+    }
+
+    /// How a verb ends that had nothing to complain about but the data.
+    pub fn exit(&self) -> Exit {
+        if self.require_complete && !self.coverage.is_complete() { Exit::Incomplete } else { Exit::Done }
+    }
+}
+
+/// Reads whatever the flags name.
+pub fn load(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Loaded, Failure> {
+    if args.input.is_empty() {
+        return Err(Failure::usage("no data named").with_hint("name a recording with `--input FILE`"));
+    }
+    let mut reader = Reader::default();
+    for path in &args.input {
+        read_input(path, &mut reader, streams)?;
+    }
+    let (recording, notes) = reader.finish();
+    if let Some(warning) = notes.warning() {
+        writeln!(streams.err, "warning: {warning}")?;
+    }
+    let window = resolve(&recording, args.since, args.until);
+    if window.from > window.to {
+        return Err(
+            Failure::usage("the window ends before it begins").with_hint("see `--since` and `--until`")
+        );
+    }
+    let coverage = CoverageSummary::of(&recording, window);
+    Ok(Loaded { recording, window, coverage, require_complete: args.require_complete })
+}
+
+fn read_input(path: &Path, reader: &mut Reader, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return read_bytes("standard input", &mut *streams.input, reader);
+    }
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|source| Unreadable { name: name.clone(), source })?;
+    read_bytes(&name, file, reader)
+}
+
+/// An input that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("read {name}")]
+struct Unreadable {
+    name: String,
+    source: io::Error,
+}
+
+/// How a file compressed by zstd begins; what is compressed is seen, not told by the name.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+fn read_bytes(name: &str, input: impl Read, reader: &mut Reader) -> Result<(), Failure> {
+    const BUFFER: usize = 256 << 10;
+    let unreadable = |source| Unreadable { name: name.to_owned(), source };
+    let mut input = BufReader::with_capacity(BUFFER, input);
+    if input.fill_buf().map_err(unreadable)?.starts_with(&ZSTD_MAGIC) {
+        let decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(unreadable)?;
+        reader.read(name, &mut BufReader::with_capacity(BUFFER, decoder))?;
+    } else {
+        reader.read(name, &mut input)?;
+    }
+    Ok(())
+}
+
+/// What was observed, in words: one line for the window, one more for each thing that is missing.
+pub fn coverage_words(coverage: &CoverageSummary) -> Vec<String> {
+    let Some((from, to)) = coverage.span else {
+        return vec!["nothing was observed in the window".to_owned()];
+    };
+    let nodes = count(coverage.nodes.len(), "node");
+    if coverage.assumed {
+        let said = "no coverage lines: taken as fully covered from the first to the last flow";
+        return vec![format!("window {from} to {to}, {nodes}; {said}")];
+    }
+    let (observed, all) = coverage.node_hours();
+    let mut words = vec![format!("window {from} to {to}, {nodes}; {observed} of {all} node-hours observed")];
+    for (name, node) in coverage.nodes.iter().filter(|(_, node)| !node.missing.is_empty()) {
+        let hours: Vec<String> = node.missing.iter().take(3).map(ToString::to_string).collect();
+        let more = if node.missing.len() > hours.len() { ", ..." } else { "" };
+        let hours_missing = count(node.missing.len(), "hour");
+        words.push(format!("not observed: node {name}, {hours_missing} ({}{more})", hours.join(", ")));
+    }
+    for (cause, lost) in coverage.lost() {
+        words.push(format!("lost: {lost} ({cause})"));
+    }
+    words
+}
+
+/// `1 node`, `2 nodes`.
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("{number} {noun}") } else { format!("{number} {noun}s") }
+}

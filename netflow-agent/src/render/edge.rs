@@ -1,0 +1,179 @@
+//! Edges and attempts: a table for people, one JSON object a line for programs.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::end::EndJson;
+use super::{end, table};
+use crate::edge::{Attempt, Edge, EdgeKey, Witness};
+use crate::identity::ServiceName;
+use crate::recording::write::{basis, outcome};
+
+/// How much a table tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Short,
+    Wide,
+}
+
+#[derive(Serialize)]
+struct EdgeLine<'a> {
+    source: EndJson,
+    destination: EndJson,
+    port: u16,
+    protocol: &'a str,
+    witness: &'a str,
+    via: Option<EndJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also_via: Vec<EndJson>,
+    connections: u64,
+    hours: usize,
+    first: String,
+    last: String,
+    basis: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unconfirmed: bool,
+    bytes_sent: u64,
+    bytes_received: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'a str>,
+}
+
+/// One edge, one line; `verdict` is the replay's class.
+pub fn write_json(edge: &Edge, verdict: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
+    let mut via = edge.via.iter().map(end::service);
+    let line = EdgeLine {
+        source: end::json(&edge.key.source),
+        destination: end::json(&edge.key.destination),
+        port: edge.key.port,
+        protocol: edge.key.protocol.as_str(),
+        witness: witness(edge.witness),
+        via: via.next(),
+        also_via: via.collect(),
+        connections: edge.connections,
+        hours: edge.hours.len(),
+        first: edge.first.to_string(),
+        last: edge.last.to_string(),
+        basis: basis(edge.basis),
+        unconfirmed: edge.unconfirmed,
+        bytes_sent: edge.bytes_sent,
+        bytes_received: edge.bytes_received,
+        verdict,
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct AttemptLine<'a> {
+    source: EndJson,
+    destination: EndJson,
+    port: u16,
+    protocol: &'a str,
+    outcome: &'a str,
+    via: Option<EndJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also_via: Vec<EndJson>,
+    connections: u64,
+    hours: usize,
+    first: String,
+    last: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'a str>,
+}
+
+/// One attempt, one line.
+pub fn write_attempt_json(attempt: &Attempt, verdict: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
+    let mut via = attempt.via.iter().map(end::service);
+    let line = AttemptLine {
+        source: end::json(&attempt.key.source),
+        destination: end::json(&attempt.key.destination),
+        port: attempt.key.port,
+        protocol: attempt.key.protocol.as_str(),
+        outcome: outcome(attempt.outcome),
+        via: via.next(),
+        also_via: via.collect(),
+        connections: attempt.connections,
+        hours: attempt.hours.len(),
+        first: attempt.first.to_string(),
+        last: attempt.last.to_string(),
+        verdict,
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
+}
+
+/// Edges under `SOURCE DESTINATION PORT ...`.
+pub fn write_table(edges: &[&Edge], detail: Detail, out: &mut dyn Write) -> io::Result<()> {
+    let mut heads = vec!["SOURCE", "DESTINATION", "PORT", "WITNESS", "CONNECTIONS", "LAST"];
+    if detail == Detail::Wide {
+        heads.extend(["FIRST", "HOURS", "SENT", "RECEIVED", "VIA", "NOTES"]);
+    }
+    let row = |edge: &&Edge| {
+        let mut row = ends(&edge.key);
+        row.extend([witness(edge.witness).to_owned(), edge.connections.to_string(), edge.last.to_string()]);
+        if detail == Detail::Wide {
+            row.extend([
+                edge.first.to_string(),
+                edge.hours.len().to_string(),
+                edge.bytes_sent.to_string(),
+                edge.bytes_received.to_string(),
+                via(&edge.via),
+                notes(edge),
+            ]);
+        }
+        row
+    };
+    table::write(&heads, &edges.iter().map(row).collect::<Vec<_>>(), out)
+}
+
+/// Attempts under the same heads, with what became of them.
+pub fn write_attempts(attempts: &[&Attempt], out: &mut dyn Write) -> io::Result<()> {
+    let row = |attempt: &&Attempt| {
+        let mut row = ends(&attempt.key);
+        row.extend([
+            outcome(attempt.outcome).to_owned(),
+            attempt.connections.to_string(),
+            attempt.last.to_string(),
+            via(&attempt.via),
+        ]);
+        row
+    };
+    let heads = ["SOURCE", "DESTINATION", "PORT", "OUTCOME", "COUNT", "LAST", "VIA"];
+    table::write(&heads, &attempts.iter().map(row).collect::<Vec<_>>(), out)
+}
+
+/// Source, destination, port.
+pub fn ends(key: &EdgeKey) -> Vec<String> {
+    vec![end::text(&key.source), end::text(&key.destination), format!("{}/{}", key.port, key.protocol)]
+}
+
+/// The word of the output contract.
+pub const fn witness(witness: Witness) -> &'static str {
+    match witness {
+        Witness::Client => "client",
+        Witness::Server => "server",
+        Witness::Both => "both",
+    }
+}
+
+fn via(services: &BTreeSet<ServiceName>) -> String {
+    if services.is_empty() {
+        return "-".to_owned();
+    }
+    let names: Vec<String> = services.iter().map(|one| format!("{}/{}", one.namespace, one.name)).collect();
+    names.join(",")
+}
+
+fn notes(edge: &Edge) -> String {
+    let mut notes = Vec::new();
+    if edge.basis == crate::flow::Basis::Existing {
+        notes.push("existing");
+    }
+    if edge.unconfirmed {
+        notes.push("unconfirmed");
+    }
+    if notes.is_empty() { "-".to_owned() } else { notes.join(",") }
+}
