@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 pub mod exit;
 pub mod files;
 pub mod filter;
+pub mod judged;
 pub mod plugin;
 pub mod source;
 
@@ -20,13 +21,13 @@ macro_rules! verbs {
         /// What to do.
         #[derive(Debug, Subcommand)]
         pub enum Verb {
-            $($(#[$attribute])* $variant($module::Args),)*
+            $($(#[$attribute])* $variant(Box<$module::Args>),)*
         }
 
         impl Verb {
             fn run(self, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
                 match self {
-                    $(Self::$variant(args) => $module::run(args, streams),)*
+                    $(Self::$variant(args) => $module::run(*args, streams),)*
                 }
             }
         }

@@ -16,7 +16,7 @@ use core::fmt;
 use serde::Deserialize;
 
 use super::snapshot::NoSuchEnd;
-use super::{Cluster, EndName, Judgement, Party, Verdict};
+use super::{Cluster, EndName, Judgement, Party, Ports, Verdict};
 use crate::manifest::TargetPort;
 use crate::net::Protocol;
 
@@ -74,6 +74,12 @@ impl Assertion {
         let snapshot = cluster.snapshot();
         let (from, to) = (snapshot.resolve(&self.from)?, snapshot.resolve(&self.to)?);
         Ok(self.judge_parties(cluster, &from, &to))
+    }
+
+    /// The ports that are allowed in any case.
+    pub fn allowed_ports(&self, cluster: &Cluster) -> Result<Ports, NoSuchEnd> {
+        let snapshot = cluster.snapshot();
+        Ok(cluster.ports_between(&snapshot.resolve(&self.from)?, &snapshot.resolve(&self.to)?))
     }
 
     fn judge_parties(&self, cluster: &Cluster, from: &Party, to: &Party) -> Judgement {

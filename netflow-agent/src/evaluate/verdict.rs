@@ -80,17 +80,25 @@ pub(crate) fn judge(cluster: &Cluster, pair: Pair, port: u16, protocol: Protocol
 
 /// The verdict on a port that nobody knows: allowed if all are, denied if none is.
 pub(crate) fn judge_any_port(cluster: &Cluster, pair: Pair, protocol: Protocol) -> Judgement {
+    let word = |sure: &Ports, possible: &Ports| {
+        if sure.of(protocol).is_all() {
+            Verdict::Allowed
+        } else if possible.of(protocol).is_empty() {
+            Verdict::Denied
+        } else {
+            Verdict::Undefined
+        }
+    };
     agreed(cluster, pair, |reading| {
-        let of = |direction| {
-            if reading.ports_of(direction, Match::Yes).of(protocol).is_all() {
-                Verdict::Allowed
-            } else if reading.ports_of(direction, Match::Unknown).of(protocol).is_empty() {
-                Verdict::Denied
-            } else {
-                Verdict::Undefined
-            }
-        };
-        Judgement::new(of(Direction::Ingress), of(Direction::Egress))
+        let [ingress, egress] = Direction::BOTH
+            .map(|direction| [Match::Yes, Match::Unknown].map(|least| reading.ports_of(direction, least)));
+        // Each end may allow some ports and the two have none in common.
+        let both = [0, 1].map(|at| ingress[at].intersection(&egress[at]));
+        Judgement {
+            ingress: word(&ingress[0], &ingress[1]),
+            egress: word(&egress[0], &egress[1]),
+            verdict: word(&both[0], &both[1]),
+        }
     })
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::{Row, Rows, Side, words, workload};
 use crate::evaluate::Ports;
+use crate::net::Protocol;
 
 pub fn text(rows: Rows<'_>, out: &mut dyn Write) -> io::Result<()> {
     rows.each(&mut |Row { source, destination, ports }| {
@@ -42,7 +43,12 @@ pub fn text(rows: Rows<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn on(ports: &Ports) -> String {
-    if ports.is_all() { "on all ports".to_owned() } else { format!("on {ports}") }
+    if ports.is_all() {
+        return "on all ports".to_owned();
+    }
+    let each = Protocol::ALL.into_iter().filter(|protocol| !ports.of(*protocol).is_empty());
+    let each: Vec<String> = each.map(|protocol| format!("{protocol} {}", ports.of(protocol))).collect();
+    format!("on {}", each.join(" and "))
 }
 
 fn capital(text: &str) -> String {
