@@ -146,7 +146,7 @@ fn archive(kernel: &Kernel, test: &Path, filter: Option<&str>) -> Result<Vec<u8>
     let command = format!("/bin/kernel-tests --test-threads=1 {}\n", filter.unwrap_or_default());
     archive.file(Path::new(RUN), command.as_bytes());
     let mut loaded = Vec::new();
-    for name in ["veth"] {
+    for name in ["bridge", "veth"] {
         for module in initramfs::modules(&kernel.folder, name)? {
             if !loaded.contains(&module) {
                 loaded.push(module);
