@@ -12,7 +12,7 @@ use crate::cargo::{self, Executable};
 use crate::program;
 
 /// The test targets that need root: they run through sudo where this process is not root.
-const PRIVILEGED: &[&str] = &["demo", "kernel"];
+const PRIVILEGED: &[&str] = &["agent", "demo", "kernel"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

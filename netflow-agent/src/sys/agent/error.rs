@@ -40,7 +40,7 @@ impl AgentError {
             Self::Store(error) | Self::Unsaved { source: error, .. } => error.hint(),
             Self::Capture(error) => error.hint().map(str::to_owned),
             Self::Listen { .. } => Some(
-                "another agent on this machine? give other addresses with --listen and --health-listen"
+                "another agent on this machine? give other addresses with --query and --metrics, or `off`"
                     .to_owned(),
             ),
             Self::NoNode => Some("give it with --node or $NODE_NAME".to_owned()),

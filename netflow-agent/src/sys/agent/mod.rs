@@ -117,7 +117,10 @@ async fn start(options: &Options) -> Result<(), AgentError> {
     let turn = Turn::new(capture, engine, store, Arc::clone(&shared), pace);
     let ended = spawn_loop(turn, inbox)?;
     spawn_tasks(options, &shared, &events, listeners, overflow)?;
-    wait(&events, ended).await
+    let ended = wait(&events, ended).await;
+    // Nobody is left to answer; the lock still holds, so this is no other agent's.
+    drop(std::fs::remove_file(options.state_dir.join(store::SOCKET)));
+    ended
 }
 
 fn spawn_loop(

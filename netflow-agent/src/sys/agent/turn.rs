@@ -50,9 +50,6 @@ pub(super) struct Turn {
 pub(super) type Ended = Result<(), (usize, StoreError)>;
 
 impl Turn {
-    /// A query does not wait for the interval, and does not drain more often than this.
-    const FRESH: Duration = Duration::from_millis(200);
-
     pub(super) fn new(
         capture: Capture,
         engine: Engine,
@@ -83,28 +80,35 @@ impl Turn {
     /// Runs until it is told to stop; then drains, saves and detaches.
     pub(super) fn run(mut self, events: &Receiver<Event>) -> Ended {
         self.place_cgroups(clock::now());
-        self.publish();
+        drop(self.drain());
         loop {
-            match events.recv_timeout(self.wait()) {
-                Ok(Event::Change(change)) => self.change(*change),
-                Ok(Event::InventoryFailed) => self.figures.inventory_stale = true,
-                Ok(Event::Overflow) => drop(self.drain()),
-                Ok(Event::Fresh(done)) => {
-                    if self.last_drain.elapsed() >= Self::FRESH || self.figures.drains == 0 {
-                        drop(self.drain());
-                    }
-                    // Whoever asked may have gone.
-                    let _gone = done.send(());
+            self.publish();
+            let event = match events.recv_timeout(self.wait()) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return self.stop(),
+            };
+            // Whatever came meanwhile is one turn: many questions are answered by one drain.
+            let mut asked = Vec::new();
+            let mut due = event.is_none();
+            for event in event.into_iter().chain(events.try_iter()) {
+                match event {
+                    Event::Change(change) => self.change(*change),
+                    Event::InventoryFailed => self.figures.inventory_stale = true,
+                    Event::Overflow => due = true,
+                    Event::Fresh(done) => asked.push(done),
+                    Event::Stop => return self.stop(),
                 }
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return self.stop(),
-                Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.next_drain.elapsed() > Duration::ZERO || self.next_drain <= Mark::now() {
+            if due || !asked.is_empty() || self.wait().is_zero() {
                 drop(self.drain());
                 self.end_search();
                 self.retain();
             }
-            self.publish();
+            for done in asked {
+                // Whoever asked may have gone.
+                let _gone = done.send(());
+            }
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Reader {
 enum Source {
     /// Nobody writes; nobody may begin to while this is held.
     Stopped(Arc<ReadOnly>),
+    /// The same, of an agent that was killed: opening it to write mended it.
+    Mended(Arc<Database>),
     Beside(Weak<Mutex<Option<Arc<Database>>>>),
 }
 
@@ -43,12 +45,20 @@ impl Reader {
         if !path.exists() {
             return Err(StoreError::NoStore { folder: folder.to_owned(), file: FILE });
         }
-        let opened = redb::Builder::new().set_cache_size(CACHE_BYTES).open_read_only(&path);
-        let database = opened.map_err(|error| match error {
+        let failed = |error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Running { folder: folder.to_owned() },
             other => StoreError::Database { op: "open", path: path.clone(), source: Box::new(other.into()) },
-        })?;
-        let reader = Self { path, source: Source::Stopped(Arc::new(ReadOnly(database))) };
+        };
+        let mut builder = redb::Builder::new();
+        builder.set_cache_size(CACHE_BYTES);
+        let source = match builder.open_read_only(&path) {
+            Ok(database) => Source::Stopped(Arc::new(ReadOnly(database))),
+            Err(redb::DatabaseError::RepairAborted) => {
+                Source::Mended(Arc::new(builder.open(&path).map_err(failed)?))
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let reader = Self { path, source };
         let found = reader.layout()?;
         if found == LAYOUT {
             Ok(reader)
@@ -88,6 +98,7 @@ impl Reader {
     fn begin(&self) -> Result<ReadTransaction, StoreError> {
         let begun = match &self.source {
             Source::Stopped(database) => database.0.begin_read(),
+            Source::Mended(database) => database.begin_read(),
             Source::Beside(database) => {
                 let shared = database.upgrade();
                 let held = shared.as_ref().map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));

@@ -46,7 +46,7 @@ pub struct Resumed {
 impl Store {
     /// Makes the folder if it is missing, and takes it for this process alone.
     pub fn open(folder: &Path) -> Result<Opened, StoreError> {
-        std::fs::create_dir_all(folder).map_err(|source| at("make the state folder", folder, source))?;
+        make(folder).map_err(|source| at("make the state folder", folder, source))?;
         let lock = lock(folder)?;
         let path = folder.join(FILE);
         let set_aside = if layout(&path)? == LAYOUT { None } else { Some(set_aside(&path)?) };
@@ -187,6 +187,15 @@ fn object_key(observed: &Observed) -> Vec<u8> {
 
 fn at(op: &'static str, path: &Path, source: io::Error) -> StoreError {
     StoreError::Folder { op, path: path.to_owned(), source }
+}
+
+/// Who talks to whom is for the owner's eyes.
+fn make(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(folder.join(FILE))?;
+    drop(file);
+    Ok(())
 }
 
 fn lock(folder: &Path) -> Result<File, StoreError> {
