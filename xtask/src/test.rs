@@ -9,15 +9,20 @@ use std::process::{Command, Stdio};
 
 use crate::Outcome;
 use crate::cargo::{self, Executable};
+use crate::image;
 use crate::program;
 
 /// The test targets that need root: they run through sudo where this process is not root.
-const PRIVILEGED: &[&str] = &["agent", "demo", "kernel"];
+const PRIVILEGED: &[&str] = &["agent", "cluster", "demo", "kernel"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Run only the tests whose name contains this
     filter: Option<String>,
+
+    /// The tests on a real cluster, and only those: brings it up, and down again
+    #[arg(long)]
+    cluster: bool,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +32,7 @@ struct Count {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let executables = cargo::build(&["test", "--quiet", "--locked", "--no-run"], true)?;
+    let executables = if args.cluster { cluster()? } else { cargo::build(&["test", "--quiet", "--locked", "--no-run"], true)? };
     let skips = SkipFile::create()?;
     let mut total = Count::default();
     let mut broken = Vec::new();
@@ -55,6 +60,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
+/// The image goes into the cluster, so it is built first; unoptimised, since its size is not what is tested.
+fn cluster() -> Result<Vec<Executable>, Box<dyn std::error::Error>> {
+    image::make("dev")?;
+    let arguments =
+        ["test", "--quiet", "--locked", "--no-run", "--package", "netflow-agent", "--features", "test-cluster", "--test", "cluster"];
+    cargo::build(&arguments, true)
+}
+
 fn run_executable(
     executable: &Executable,
     skips: &Path,
@@ -67,6 +80,7 @@ fn run_executable(
         Command::new(&executable.path)
     };
     command.current_dir(&executable.package).env("CARGO_MANIFEST_DIR", &executable.package);
+    command.env("NETFLOW_IMAGE", image::path());
     command.env("NETFLOW_SKIPS", skips).args(filter).stdin(Stdio::null());
     let package = executable.package.file_name().unwrap_or_default().to_string_lossy();
     let name = format!("{package} {} {}", executable.kind, executable.target);
@@ -97,7 +111,7 @@ fn privileged(path: &Path) -> Command {
         let may = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
         if may.is_ok_and(|status| status.success()) {
             let mut command = Command::new("sudo");
-            command.args(["-n", "--preserve-env=CI,NETFLOW_SKIPS,CARGO_MANIFEST_DIR", "--"]).arg(path);
+            command.args(["-n", "--preserve-env=CI,NETFLOW_IMAGE,NETFLOW_SKIPS,CARGO_MANIFEST_DIR", "--"]).arg(path);
             return command;
         }
     }

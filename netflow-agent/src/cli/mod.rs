@@ -5,6 +5,8 @@ use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod exit;
 pub mod files;
 pub mod filter;

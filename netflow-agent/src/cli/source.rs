@@ -37,6 +37,19 @@ pub struct SourceArgs {
     /// Exit with 4 when the data has gaps or losses
     #[arg(long)]
     pub require_complete: bool,
+
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    pub cluster: super::cluster::ClusterArgs,
+}
+
+/// What an answer lacks that the data itself cannot tell, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lacks {
+    /// Nodes whose flows are missing: the answer is not complete.
+    pub nodes: Vec<String>,
+    /// What the user's rights did not show: the answer is as good as can be had.
+    pub unread: Vec<String>,
 }
 
 fn moment(text: &str) -> Result<Moment, String> {
@@ -49,6 +62,7 @@ pub struct Loaded {
     pub recording: Recording,
     pub window: Window,
     pub coverage: CoverageSummary,
+    pub lacks: Lacks,
     require_complete: bool,
 }
 
@@ -63,17 +77,28 @@ impl Loaded {
         for line in coverage_words(&self.coverage) {
             writeln!(streams.err, "{line}")?;
         }
+        for node in &self.lacks.nodes {
+            writeln!(streams.err, "missing: {node}")?;
+        }
+        for kind in &self.lacks.unread {
+            writeln!(streams.err, "not read: {kind}")?;
+        }
         Ok(())
     }
 
     /// How a verb ends that had nothing to complain about but the data.
     pub fn exit(&self) -> Exit {
-        if self.require_complete && !self.coverage.is_complete() { Exit::Incomplete } else { Exit::Done }
+        let complete = self.coverage.is_complete() && self.lacks.nodes.is_empty();
+        if self.require_complete && !complete { Exit::Incomplete } else { Exit::Done }
     }
 }
 
 /// Reads whatever the flags name.
 pub fn load(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Loaded, Failure> {
+    #[cfg(feature = "cluster")]
+    if args.input.is_empty() && args.asks_the_cluster(streams.called) {
+        return load_cluster(args, streams);
+    }
     if args.input.is_empty() {
         return Err(Failure::usage("no data named").with_hint("name a recording with `--input FILE`"));
     }
@@ -81,18 +106,53 @@ pub fn load(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Loaded, Fail
     for path in &args.input {
         read_input(path, &mut reader, streams)?;
     }
+    finish(args, reader, None, streams)
+}
+
+/// What was read as a verb takes it; a live source says its window, a recording has its own.
+fn finish(
+    args: &SourceArgs,
+    reader: Reader,
+    window: Option<Window>,
+    streams: &mut Streams<'_>,
+) -> Result<Loaded, Failure> {
     let (recording, notes) = reader.finish();
     if let Some(warning) = notes.warning() {
         writeln!(streams.err, "warning: {warning}")?;
     }
-    let window = resolve(&recording, args.since, args.until);
+    let window = window.unwrap_or_else(|| resolve(&recording, args.since, args.until));
     if window.from > window.to {
         return Err(
             Failure::usage("the window ends before it begins").with_hint("see `--since` and `--until`")
         );
     }
     let coverage = CoverageSummary::of(&recording, window);
-    Ok(Loaded { recording, window, coverage, require_complete: args.require_complete })
+    Ok(Loaded {
+        recording,
+        window,
+        coverage,
+        lacks: Lacks::default(),
+        require_complete: args.require_complete,
+    })
+}
+
+#[cfg(feature = "cluster")]
+impl SourceArgs {
+    fn asks_the_cluster(&self, called: super::plugin::Called) -> bool {
+        let elsewhere = self.state_dir.is_some() || self.agent.is_some();
+        !elsewhere && (self.cluster.is_named() || called == super::plugin::Called::Plugin)
+    }
+}
+
+#[cfg(feature = "cluster")]
+fn load_cluster(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Loaded, Failure> {
+    let window = super::cluster::window(args.since, args.until, crate::sys::clock::now());
+    let mut reader = Reader::default();
+    let mut lacks = super::cluster::read(&args.cluster, window, &mut reader, streams)?;
+    let mut loaded = finish(args, reader, Some(window), streams)?;
+    lacks.nodes.extend(super::cluster::gone(&loaded.recording, &lacks.nodes));
+    loaded.lacks = lacks;
+    Ok(loaded)
 }
 
 fn read_input(path: &Path, reader: &mut Reader, streams: &mut Streams<'_>) -> Result<(), Failure> {

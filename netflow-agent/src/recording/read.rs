@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::line::{CoverageLine, FlowLine, KindLine, ObjectLine};
-use super::{Merge, Recording};
+use super::{Merge, Observed, Recording};
 use crate::manifest;
 
 /// Longer than any object that an API server stores (etcd refuses 1.5 MiB), shorter than what hurts.
@@ -82,6 +82,11 @@ impl Reader {
             self.line(trim(line, number == 1))
         };
         read.map_err(|reason| ReadError::Line { name: name.to_owned(), line: number, reason })
+    }
+
+    /// An object that came by another way than a line.
+    pub fn object(&mut self, observed: Observed) {
+        self.merge.object(observed);
     }
 
     pub fn finish(self) -> (Recording, Notes) {

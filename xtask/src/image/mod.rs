@@ -40,10 +40,22 @@ pub(crate) struct Label {
     pub(crate) value: String,
 }
 
+/// Where the image is written when nothing else is said.
+pub(crate) fn path() -> PathBuf {
+    program::root().join("target/image/netflow-agent.tar")
+}
+
+/// The image of this tree, built in this profile, at `path`.
+pub(crate) fn make(profile: &str) -> Outcome {
+    let target = "x86_64-unknown-linux-gnu".to_owned();
+    run(&Args { output: None, name: None, profile: profile.to_owned(), target })
+}
+
 pub(crate) fn run(args: &Args) -> Outcome {
-    let folder = program::root().join("target/image");
-    fs::create_dir_all(&folder)?;
-    let output = args.output.clone().unwrap_or_else(|| folder.join("netflow-agent.tar"));
+    let output = args.output.clone().unwrap_or_else(path);
+    if let Some(folder) = output.parent() {
+        fs::create_dir_all(folder)?;
+    }
 
     let metadata = sbom::metadata(&args.target)?;
     let version = metadata.version()?;

@@ -70,6 +70,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// It and its causes on one line; causes that only repeat are left out.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            let words = inner.to_string();
+            if !text.ends_with(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
+            cause = inner.source();
+        }
+        text
+    }
+
     /// The API server answered, and refused: the rights are missing, and asking again does not help.
     pub fn is_forbidden(&self) -> bool {
         use kube::runtime::watcher::Error as Watcher;

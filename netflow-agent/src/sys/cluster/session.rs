@@ -80,7 +80,7 @@ impl Session {
                     done += 1;
                     match outcome {
                         Ok(()) => answered.nodes.push(node),
-                        Err(error) => answered.missing.push(Missing { node, reason: words(&error) }),
+                        Err(error) => answered.missing.push(Missing { node, reason: error.chain() }),
                     }
                     take(Arrival::Progress { done, all })
                 }
@@ -123,20 +123,4 @@ impl Session {
         }
         Ok((agents, answered))
     }
-}
-
-/// An error and its causes on one line.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        // Some causes repeat what they come from.
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }

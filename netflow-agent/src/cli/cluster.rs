@@ -1,0 +1,228 @@
+//! The cluster as a source: every agent is asked through the API server, with the user's own rights, and the
+//! live objects that the user may read are added. In: the flags below. Out: all of it in the reader, who
+//! answered, and in words what is missing.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::source::Lacks;
+use super::{Failure, Streams};
+use crate::manifest::{self, Object, Words};
+use crate::recording::{Observed, Reader, Recording};
+use crate::sys::cluster::client::Access;
+use crate::sys::cluster::forward::Reach;
+use crate::sys::cluster::session::{Answered, Arrival, Session};
+use crate::time::{Moment, Time, Window, parse_duration};
+
+/// How the agents of a cluster are found and reached.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "The cluster")]
+pub struct ClusterArgs {
+    /// Ask the agents of this kubeconfig's cluster
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Ask the agents of this context's cluster
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// Labels of the agents' pods
+    #[arg(
+        long,
+        value_name = "LABELS",
+        default_value = "app.kubernetes.io/name=netflow,app.kubernetes.io/component=agent"
+    )]
+    pub agent_selector: String,
+
+    /// Namespace of the agents, for users who may not list the pods of all
+    #[arg(long, value_name = "NAME", default_value = "netflow")]
+    pub agent_namespace: String,
+
+    /// Port of the agents' query API on their pods' loopback
+    #[arg(long, value_name = "PORT", default_value_t = 9465)]
+    pub agent_port: u16,
+
+    /// How long a node may stay silent before it counts as missing
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_duration)]
+    pub node_timeout: Duration,
+
+    /// How many nodes are asked at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: u16,
+}
+
+impl ClusterArgs {
+    /// The user has named a cluster.
+    pub fn is_named(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
+
+    pub fn open(&self) -> Result<Session, Failure> {
+        let access = Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        let reach = Reach {
+            selector: self.agent_selector.clone(),
+            namespace: self.agent_namespace.clone(),
+            port: self.agent_port,
+            deadline: self.node_timeout,
+            parallel: usize::from(self.parallel),
+        };
+        Ok(Session::open(&access, reach)?)
+    }
+}
+
+/// The window in moments of this machine's clock: all nodes get the same, whatever their clocks say.
+pub fn window(since: Option<Moment>, until: Option<Moment>, now: Time) -> Window {
+    let to = until.map_or(now, |until| until.resolve(now));
+    let day = Moment::Ago { milliseconds: 86_400_000 };
+    Window { from: since.unwrap_or(day).resolve(to), to }
+}
+
+/// Nodes that the window's objects speak of and that neither answered nor are listed as missing: they are
+/// gone, and their records with them.
+pub fn gone(recording: &Recording, missing: &[String]) -> Vec<String> {
+    let answered: BTreeSet<&str> = recording.coverage.iter().map(|line| &*line.node).collect();
+    let mut named: BTreeSet<&str> = BTreeSet::new();
+    for observed in &recording.objects {
+        match &*observed.object {
+            Object::EndpointSlice(slice) => {
+                named.extend(slice.endpoints.iter().filter_map(|endpoint| endpoint.node.as_deref()));
+            }
+            Object::Pod(pod) => named.extend(pod.node.as_deref()),
+            _ => {}
+        }
+    }
+    let is_missing = |node: &str| missing.iter().any(|words| words.starts_with(&format!("node {node}: ")));
+    let gone = named.into_iter().filter(|node| !answered.contains(node) && !is_missing(node));
+    gone.map(|node| format!("node {node}: it has no record of the window; gone, or newly without an agent"))
+        .collect()
+}
+
+/// Reads the window from all nodes into `reader`.
+pub fn read(
+    args: &ClusterArgs,
+    window: Window,
+    reader: &mut Reader,
+    streams: &mut Streams<'_>,
+) -> Result<Lacks, Failure> {
+    let path = format!("/v1/export?since={}&until={}", window.from, window.to);
+    let session = args.open()?;
+    let mut progress = Progress::new();
+    let mut words = Words::default();
+    let answered = session.ask(&path, None, &mut |arrival| -> Result<(), Failure> {
+        match arrival {
+            Arrival::Lines { node, mut lines } => reader.read(&format!("node {node}"), &mut lines)?,
+            Arrival::Object(object) => {
+                // An object that cannot be read is one that the API server would not have served.
+                if let Ok(object) = manifest::object_from_value(&object, &mut words) {
+                    reader.object(Observed {
+                        from: None,
+                        to: None,
+                        gateways: Vec::new(),
+                        object: object.into(),
+                    });
+                }
+            }
+            Arrival::Progress { done, all } => progress.show(done, all, streams.err)?,
+        }
+        Ok(())
+    })??;
+    progress.clear(streams.err)?;
+    lacks(args, &answered, streams.err)
+}
+
+/// Says who answered. When nobody did there is nothing to answer from.
+fn lacks(args: &ClusterArgs, answered: &Answered, err: &mut dyn Write) -> Result<Lacks, Failure> {
+    let nodes: Vec<String> =
+        answered.missing.iter().map(|missing| format!("node {}: {}", missing.node, missing.reason)).collect();
+    let unread: Vec<String> =
+        answered.unread.iter().map(|unread| format!("{}: {}", unread.kind, unread.error.chain())).collect();
+    if answered.nodes.is_empty() {
+        for words in &nodes {
+            writeln!(err, "missing: {words}")?;
+        }
+        let hint = if nodes.is_empty() {
+            format!(
+                "no pod is labelled `{}`: install the agents, or see --agent-selector",
+                args.agent_selector
+            )
+        } else {
+            format!(
+                "reading flows needs `pods/portforward` in namespace `{}`: bind the ClusterRole netflow-viewer there",
+                args.agent_namespace
+            )
+        };
+        return Err(Failure::from("no agent answered").with_hint(hint));
+    }
+    writeln!(err, "answered: {}", answered.nodes.join(", "))?;
+    Ok(Lacks { nodes, unread })
+}
+
+/// One line that is written over, on a terminal only.
+struct Progress {
+    terminal: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { terminal: io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, done: usize, all: usize, err: &mut dyn Write) -> io::Result<()> {
+        if self.terminal {
+            write!(err, "\r{done} of {all} nodes")?;
+            err.flush()?;
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, err: &mut dyn Write) -> io::Result<()> {
+        if self.terminal { write!(err, "\r\x1b[K") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{gone, window};
+    use crate::flow::Coverage;
+    use crate::manifest::{self, Words};
+    use crate::recording::{Observed, Recording};
+    use crate::time::Time;
+
+    #[test]
+    fn all_nodes_are_asked_for_the_same_moments() {
+        let now: Time = "2026-11-20T12:00:00Z".parse().expect("a time");
+        let hour = "1h".parse().ok();
+        for (since, until, from, to) in [
+            (hour, None, "2026-11-20T11:00:00Z", "2026-11-20T12:00:00Z"),
+            (None, None, "2026-11-19T12:00:00Z", "2026-11-20T12:00:00Z"),
+            (hour, hour, "2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z"),
+        ] {
+            let window = window(since, until, now);
+            assert_eq!((window.from.to_string().as_str(), window.to.to_string().as_str()), (from, to));
+        }
+    }
+
+    #[test]
+    fn a_node_of_the_window_that_is_gone_is_named() {
+        let slice = serde_json::json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": { "namespace": "shop", "name": "web-1" },
+            "endpoints": [
+                { "addresses": ["10.0.0.1"], "nodeName": "here" },
+                { "addresses": ["10.0.0.2"], "nodeName": "cut-off" },
+                { "addresses": ["10.0.0.3"], "nodeName": "scaled-down" },
+            ],
+        });
+        let object = manifest::object_from_value(&slice, &mut Words::default()).expect("a slice");
+        let hour = "2026-11-20T12:00:00Z".parse::<Time>().expect("a time").hour();
+        let coverage =
+            Coverage { node: "here".into(), hour, seq: 0, observed_seconds: 3600, lost: [].into() };
+        let observed = Observed { from: None, to: None, gateways: Vec::new(), object: object.into() };
+        let recording = Recording { coverage: vec![coverage], objects: vec![observed], flows: Vec::new() };
+        let gone = gone(&recording, &["node cut-off: said nothing".to_owned()]);
+        assert_eq!(gone.len(), 1);
+        assert!(gone[0].starts_with("node scaled-down: "), "{gone:?}");
+    }
+}

@@ -1,0 +1,216 @@
+//! The kit's cluster: brought up, held for this process alone, and brought down when dropped.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The image's name in the manifests.
+pub(crate) const IMAGE: &str = "netflow-agent:0.1.0";
+
+/// A running cluster, and where everything of it is.
+pub(crate) struct Kube {
+    kit: PathBuf,
+    kubectl: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
+    /// Where this run keeps its files.
+    pub(crate) folder: tempfile::TempDir,
+    /// Programs that run beside the cluster.
+    beside: Mutex<Vec<Child>>,
+    _lock: File,
+}
+
+impl Kube {
+    /// Brings the cluster up with the agent's image on it, or says what is missing.
+    pub(crate) fn up() -> Result<Self, String> {
+        let kit = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .map(|folder| folder.join("shared/kube"))
+            .find(|kit| kit.join("up").is_file())
+            .ok_or("the kit `shared/kube` is not beside the project")?;
+        let image = std::env::var_os("NETFLOW_IMAGE").ok_or("no image: run `cargo xtask test --cluster`")?;
+        let root = Command::new("id").arg("-u").output().map_err(|error| error.to_string())?;
+        if root.stdout != b"0\n" {
+            return Err("a cluster needs root".to_owned());
+        }
+        let lock = File::create(std::env::temp_dir().join("netflow-kube.lock"))
+            .map_err(|error| error.to_string())?;
+        lock.lock().map_err(|error| error.to_string())?;
+        // A cluster that somebody left behind has a state that no step expects.
+        Command::new(kit.join("down")).output().map_err(|error| error.to_string())?;
+        let up = Command::new(kit.join("up")).output().map_err(|error| error.to_string())?;
+        let text = String::from_utf8_lossy(&up.stdout).into_owned();
+        assert!(up.status.success(), "the cluster did not come up: {}", String::from_utf8_lossy(&up.stderr));
+        let value = |name: &str| {
+            let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            PathBuf::from(found.expect("`up` says where things are"))
+        };
+        let (kubectl, kubeconfig) = (value("KUBECTL"), value("KUBECONFIG"));
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let kube = Self { kit, kubectl, kubeconfig, folder, beside: Mutex::default(), _lock: lock };
+        kube.script("load-image", &[IMAGE, &image.to_string_lossy()]);
+        Ok(kube)
+    }
+
+    pub(crate) fn script(&self, name: &str, arguments: &[&str]) {
+        succeed(Command::new(self.kit.join(name)).args(arguments));
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.kubectl);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
+        command
+    }
+
+    /// kubectl, which must succeed; what it wrote.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
+        String::from_utf8_lossy(&succeed(&mut self.command(arguments)).stdout).into_owned()
+    }
+
+    pub(crate) fn program(&self) -> &Path {
+        &self.kubectl
+    }
+
+    /// Ends the program with the cluster.
+    pub(crate) fn keep(&self, child: Child) {
+        self.beside.lock().expect("one thread").push(child);
+    }
+
+    pub(crate) fn get(&self, arguments: &[&str]) -> Value {
+        let mut all = vec!["get", "-o", "json"];
+        all.extend(arguments);
+        serde_json::from_str(&self.kubectl(&all)).expect("kubectl writes JSON")
+    }
+
+    /// kubectl with a manifest on its standard input.
+    pub(crate) fn feed(&self, arguments: &[&str], manifest: &str) -> Output {
+        let mut command = self.command(arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl starts");
+        child.stdin.take().expect("a pipe").write_all(manifest.as_bytes()).expect("kubectl reads");
+        child.wait_with_output().expect("kubectl ends")
+    }
+
+    /// The plugin, as `kubectl netflow` would start it, with the rights of a kubeconfig.
+    pub(crate) fn netflow_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Output {
+        let plugin = self.folder.path().join("kubectl-netflow");
+        if !plugin.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_netflow-agent"), &plugin)
+                .expect("a link to the binary");
+        }
+        Command::new(&self.kubectl)
+            .arg("netflow")
+            .args(arguments)
+            .env("KUBECONFIG", kubeconfig)
+            .env("PATH", self.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("kubectl starts")
+    }
+
+    fn path(&self) -> std::ffi::OsString {
+        let old = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders = vec![self.folder.path().to_owned()];
+        folders.extend(std::env::split_paths(&old));
+        std::env::join_paths(folders).expect("folders without colons")
+    }
+
+    /// The plugin as the administrator, which must succeed; stdout and stderr.
+    pub(crate) fn netflow(&self, arguments: &[&str]) -> (String, String) {
+        let output = self.netflow_as(&self.kubeconfig, arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(
+            output.status.success(),
+            "netflow {arguments:?}: {}\n{}{}",
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        (text(&output.stdout), text(&output.stderr))
+    }
+
+    /// A file of this run.
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).expect("our own folder");
+        path
+    }
+
+    /// For whoever reads why a step failed.
+    pub(crate) fn tell_state(&self) {
+        for arguments in [
+            &["get", "pods", "-A", "-o", "wide"][..],
+            &["-n", "netflow", "describe", "pods"],
+            &["-n", "netflow", "logs", "-l", "app.kubernetes.io/component=agent", "--prefix", "--tail", "40"],
+        ] {
+            let output = self.command(arguments).output();
+            let text =
+                output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            println!("{text}");
+        }
+    }
+
+    /// The names of the agents' pods, by node.
+    pub(crate) fn agents(&self) -> Vec<(String, String)> {
+        let pods = self.get(&["pods", "-n", "netflow", "-l", "app.kubernetes.io/component=agent"]);
+        let mut agents: Vec<_> = pods["items"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|pod| pod["metadata"].get("deletionTimestamp").is_none())
+            .map(|pod| (text(&pod["spec"]["nodeName"]), text(&pod["metadata"]["name"])))
+            .collect();
+        agents.sort();
+        agents
+    }
+}
+
+impl Drop for Kube {
+    fn drop(&mut self) {
+        for child in self.beside.lock().expect("one thread").iter_mut() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+        if std::env::var_os("NETFLOW_KEEP_CLUSTER").is_none() {
+            drop(Command::new(self.kit.join("down")).output());
+        }
+    }
+}
+
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+pub(crate) fn succeed(command: &mut Command) -> Output {
+    let output = command.output().expect("the program starts");
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Until the condition holds; the last reason why not, when it never does.
+#[expect(clippy::disallowed_methods, reason = "a wait has a deadline")]
+pub(crate) fn wait<T>(seconds: u64, what: &str, mut holds: impl FnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        match holds() {
+            Ok(value) => return value,
+            Err(reason) => assert!(Instant::now() < end, "waited {seconds} s for {what}: {reason}"),
+        }
+        sleep(Duration::from_millis(300));
+    }
+}

@@ -1,0 +1,78 @@
+//! The tool on a real two-node Kubernetes: `cargo xtask test --cluster`. One cluster, and steps in an order:
+//! deployed, a shop at work, its policies, trouble. Each step is a claim; a failed one ends the run.
+//!
+//! The cluster is the kit's beside the project (`shared/kube`); no kubeconfig of the user's is ever read.
+#![expect(clippy::print_stdout, reason = "it speaks as the test harness does")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+mod agents;
+mod answers;
+mod kube;
+mod rights;
+mod shop;
+mod trouble;
+
+#[path = "../support/naive.rs"]
+mod naive;
+#[path = "../support/skip.rs"]
+mod skip;
+
+use kube::Kube;
+
+type Step = (&'static str, fn(&Kube));
+
+const STEPS: &[Step] = &[
+    ("agents_become_ready_on_both_nodes", agents::agents_become_ready_on_both_nodes),
+    ("the_process_has_two_capabilities_and_its_own_namespaces", agents::the_process_is_closed),
+    ("the_network_hears_of_health_and_metrics_only", agents::the_network_hears_of_health_and_metrics_only),
+    ("the_shop_is_at_work", shop::is_at_work),
+    ("a_user_without_port_forward_reads_nothing", rights::without_port_forward_nothing_is_read),
+    ("a_viewer_reads_flows_and_is_told_what_not", rights::a_viewer_reads),
+    ("each_agent_reads_the_flows_of_its_own_node_only", answers::each_agent_reads_its_own_node_only),
+    ("the_edges_are_those_of_the_manifests", answers::the_edges_are_those_of_the_manifests),
+    ("the_policies_allow_what_the_manifests_say", answers::the_policies_allow_what_the_manifests_say),
+    ("the_api_server_accepts_the_policies", answers::the_api_server_accepts_the_policies),
+    ("a_replay_denies_nothing", answers::a_replay_denies_nothing),
+    ("the_audit_finds_nothing", answers::the_audit_finds_nothing),
+    ("an_address_used_again_is_the_new_pods", shop::an_address_used_again_is_the_new_pods),
+    ("a_killed_agent_is_a_named_gap_and_comes_back", trouble::a_killed_agent_comes_back),
+    ("the_api_server_away_loses_no_flow", trouble::the_api_server_away_loses_no_flow),
+    ("a_node_cut_off_is_named", trouble::a_node_cut_off_is_named),
+    ("deleted_it_leaves_the_state_folder_and_nothing_else", agents::deleted_it_leaves_the_state_folder),
+];
+
+#[expect(clippy::disallowed_methods, reason = "the steps are timed")]
+fn main() -> ExitCode {
+    let kube = match Kube::up() {
+        Ok(kube) => kube,
+        Err(reason) => {
+            skip::skip("cluster", &reason);
+            println!("test result: ok. 1 passed; 0 failed");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let only = std::env::args().nth(1);
+    let mut passed = 0;
+    for (name, step) in STEPS {
+        // What is set up by a step is needed by those after it, so a filter ends the run and skips nothing.
+        let began = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| step(&kube)));
+        let took = began.elapsed().as_secs_f32();
+        if outcome.is_err() {
+            println!("test {name} ... FAILED");
+            kube.tell_state();
+            println!("test result: FAILED. {passed} passed; 1 failed");
+            return ExitCode::FAILURE;
+        }
+        passed += 1;
+        println!("test {name} ... ok ({took:.1} s)");
+        if only.as_deref().is_some_and(|only| name.contains(only)) {
+            break;
+        }
+    }
+    println!("test result: ok. {passed} passed; 0 failed");
+    ExitCode::SUCCESS
+}
