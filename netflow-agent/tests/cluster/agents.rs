@@ -35,7 +35,7 @@ fn processes() -> Vec<PathBuf> {
     ours.collect()
 }
 
-pub(crate) fn the_process_is_closed(_kube: &Kube) {
+pub(crate) fn the_process_is_closed(kube: &Kube) {
     let processes = processes();
     assert_eq!(processes.len(), 2, "{processes:?}");
     for process in processes {
@@ -61,12 +61,8 @@ pub(crate) fn the_process_is_closed(_kube: &Kube) {
             let of = |process: &Path| fs::read_link(process.join("ns").join(namespace)).expect("a namespace");
             assert_ne!(of(&process), of(Path::new("/proc/1")), "{namespace}");
         }
-        for node in ["nfk-node1", "nfk-node2"] {
-            let net = Command::new("nsenter")
-                .arg(format!("--net=/run/netns/{node}"))
-                .args(["readlink", "/proc/self/ns/net"])
-                .output()
-                .expect("nsenter starts");
+        for node in ["node1", "node2"] {
+            let net = succeed(&mut kube.inside(node, &["readlink", "/proc/self/ns/net"]));
             let net = String::from_utf8_lossy(&net.stdout).trim().to_owned();
             let own = fs::read_link(process.join("ns/net")).expect("a namespace");
             assert_ne!(own.to_string_lossy(), net, "the agent is in the network of {node}");
@@ -98,10 +94,8 @@ pub(crate) fn the_network_hears_of_health_and_metrics_only(kube: &Kube) {
         let address = pod["status"]["podIP"].as_str().expect("an address");
         let fetch = |port: u16, path: &str| {
             let url = format!("http://{address}:{port}{path}");
-            Command::new("nsenter")
-                .args(["--net=/run/netns/nfk-node1", "busybox", "wget", "-q", "-T", "3", "-O", "-", &url])
-                .output()
-                .expect("nsenter starts")
+            let words = ["busybox", "wget", "-q", "-T", "3", "-O", "-", &url];
+            kube.inside("node1", &words).output().expect("nsenter starts")
         };
         for path in ["/livez", "/readyz", "/metrics"] {
             assert!(fetch(9464, path).status.success(), "{address} {path}");

@@ -54,7 +54,38 @@ impl Kube {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let kube = Self { kit, kubectl, kubeconfig, folder, beside: Mutex::default(), _lock: lock };
         kube.script("load-image", &[IMAGE, &image.to_string_lossy()]);
+        for node in ["node1", "node2"] {
+            kube.give_state_folder(node);
+        }
         Ok(kube)
+    }
+
+    /// The kit's nodes share the machine's /var/lib; real ones have each their own.
+    fn give_state_folder(&self, node: &str) {
+        let own = self.folder.path().join(node);
+        fs::create_dir(&own).expect("our own folder");
+        let script = format!("mkdir -p /var/lib/netflow && mount --bind {} /var/lib/netflow", own.display());
+        let target = self.pid(node);
+        succeed(Command::new("nsenter").args(["--target", &target, "--mount", "--", "sh", "-c", &script]));
+    }
+
+    /// The pid of one of the kit's daemons, or of what holds a node's namespaces.
+    pub(crate) fn pid(&self, name: &str) -> String {
+        let run = self.kubeconfig.parent().expect("the kubeconfig is in the run's folder");
+        let line = fs::read_to_string(run.join("pid").join(name)).expect("the kit keeps its pids");
+        line.split(' ').next().expect("a pid").to_owned()
+    }
+
+    /// A program that runs in the network of `nfk-PLACE`.
+    pub(crate) fn inside(&self, place: &str, words: &[&str]) -> Command {
+        let tools = self.kubectl.parent().expect("kubectl is in the kit's bin");
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/nfk-{place}"));
+        match words {
+            ["nettool", rest @ ..] => command.arg(tools.join("nettool")).args(rest),
+            words => command.args(words),
+        };
+        command
     }
 
     pub(crate) fn script(&self, name: &str, arguments: &[&str]) {

@@ -17,8 +17,8 @@ const WORKLOADS: &[(&str, &str)] = &[
 
 pub(crate) fn is_at_work(kube: &Kube) {
     // The machine outside that `legacy` stands for; it ends with the cluster's namespaces.
-    let outside = Command::new("nsenter")
-        .args(["--net=/run/netns/nfk-outside", "/var/tmp/netflow-kube/bin/nettool", "serve", "-tcp", "9001"])
+    let outside = kube
+        .inside("outside", &["nettool", "serve", "-tcp", "9001"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -31,20 +31,18 @@ pub(crate) fn is_at_work(kube: &Kube) {
         kube.kubectl(&["-n", namespace, "rollout", "status", workload, "--timeout=90s"]);
     }
     kube.kubectl(&["-n", "shop", "create", "job", "--from=cronjob/report", "report-now"]);
-    visit_from_outside();
+    visit_from_outside(kube);
     kube.kubectl(&["-n", "shop", "rollout", "restart", "deployment/api"]);
     kube.kubectl(&["-n", "shop", "rollout", "status", "deployment/api", "--timeout=90s"]);
     kube.kubectl(&["-n", "shop", "wait", "--for=condition=complete", "job/report-now", "--timeout=60s"]);
-    visit_from_outside();
+    visit_from_outside(kube);
     // Two rounds of every client and a drain at both ends.
     std::thread::sleep(Duration::from_secs(15));
 }
 
-fn visit_from_outside() {
+fn visit_from_outside(kube: &Kube) {
     for node in ["10.77.0.11:30080", "10.77.0.12:30080"] {
-        let mut visit = Command::new("nsenter");
-        visit.args(["--net=/run/netns/nfk-outside", "/var/tmp/netflow-kube/bin/nettool", "probe"]);
-        succeed(visit.args(["-count", "6", "-every", "50ms", node]));
+        succeed(&mut kube.inside("outside", &["nettool", "probe", "-count", "6", "-every", "50ms", node]));
     }
 }
 
@@ -54,7 +52,7 @@ pub(crate) fn an_address_used_again_is_the_new_pods(kube: &Kube) {
     let first = caller(kube, "first", "cache-tcp:1");
     let address = text(&first["status"]["podIP"]);
     kube.kubectl(&["-n", "ops", "delete", "pod", "first", "--grace-period=1"]);
-    give_next(&address);
+    give_next(kube, &address);
     let second = caller(kube, "second", "web.billing.svc.cluster.local:80");
     assert_eq!(text(&second["status"]["podIP"]), address, "the address was not used again");
     let edges = wait(45, "the second pod's edge", || {
@@ -88,11 +86,10 @@ fn caller(kube: &Kube, name: &str, to: &str) -> Value {
 }
 
 /// The CNI plugin gives addresses in turn, from the one after the last; so the last is set to the one before.
-fn give_next(address: &str) {
+fn give_next(kube: &Kube, address: &str) {
     let (network, last) = address.rsplit_once('.').expect("an IPv4 address");
     let before = last.parse::<u8>().expect("an IPv4 address") - 1;
-    let pid = std::fs::read_to_string("/var/tmp/netflow-kube/run/pid/node2").expect("the node runs");
-    let pid = pid.split(' ').next().expect("a pid").to_owned();
+    let pid = kube.pid("node2");
     let file = "/var/lib/cni/networks/pods/last_reserved_ip.0";
     let script = format!("[ -e {file} ] && printf %s {network}.{before} > {file}");
     succeed(Command::new("nsenter").args(["--target", &pid, "--mount", "--", "sh", "-c", &script]));

@@ -71,7 +71,7 @@ pub(crate) fn a_node_cut_off_is_named(kube: &Kube) {
     let wire = |operation: &str| {
         for (chain, side) in [("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i")] {
             let rule = ["iptables", operation, chain, side, "eth0", "-j", "DROP"];
-            succeed(Command::new("nsenter").arg("--net=/run/netns/nfk-node2").args(rule));
+            succeed(&mut kube.inside("node2", &rule));
         }
     };
     wire("-I");
