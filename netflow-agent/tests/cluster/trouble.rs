@@ -53,9 +53,7 @@ pub(crate) fn a_killed_agent_comes_back(kube: &Kube) {
 /// Stopped, the server answers nobody and its watches hang; capture goes on.
 pub(crate) fn the_api_server_away_loses_no_flow(kube: &Kube) {
     let (before, restarted) = (connections(kube, &[]), restarts(kube));
-    let pid =
-        fs::read_to_string("/var/tmp/netflow-kube/run/pid/kube-apiserver").expect("the API server runs");
-    let pid = pid.split(' ').next().expect("a pid").to_owned();
+    let pid = kube.pid("kube-apiserver");
     succeed(Command::new("kill").args(["-STOP", &pid]));
     sleep(Duration::from_secs(20));
     succeed(Command::new("kill").args(["-CONT", &pid]));
