@@ -31,6 +31,7 @@ pub use convert::Fault;
 pub use default::{NAMESPACE_NAME, network_policy as default_network_policy};
 pub use finding::{Finding, Place, Severity};
 pub use object::{ObjectError, object, object_from_value};
+pub(crate) use read::walk::alike;
 pub use read::{Manifests, Placed, read};
 pub use validate::{Violation, object as validate};
 pub use words::Words;

@@ -1,6 +1,8 @@
 //! What people and other tools read. In: rule sets, edges, gaps, tables. Out: YAML, JSON and text, byte for
 //! byte the same for the same content.
 
+pub mod audit;
+pub mod change;
 pub mod connectivity;
 pub mod edge;
 pub mod end;

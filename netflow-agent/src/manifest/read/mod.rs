@@ -5,7 +5,7 @@ mod json;
 mod node;
 mod scalar;
 mod strict;
-mod walk;
+pub(super) mod walk;
 mod yaml;
 
 use std::collections::BTreeMap;

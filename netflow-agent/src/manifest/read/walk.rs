@@ -247,7 +247,7 @@ impl<'de> Deserializer<'de> for Walk<'de, '_> {
 }
 
 /// Equal but for case, or one letter too many, too few or swapped.
-pub(super) fn alike(right: &str, written: &str) -> bool {
+pub(crate) fn alike(right: &str, written: &str) -> bool {
     if right.eq_ignore_ascii_case(written) {
         return true;
     }

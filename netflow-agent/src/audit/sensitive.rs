@@ -1,0 +1,89 @@
+//! `sensitive-reachable`: who may reach the pods that a selector names, and, with a recording, was never seen to.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::scene::{matches, workload};
+use super::{Report, Scene, Severity};
+use crate::connectivity::Connectivity;
+use crate::edge::EdgeKey;
+use crate::identity::Endpoint;
+
+pub(super) fn find(
+    scene: &Scene<'_>,
+    selector: &LabelSelector,
+    observed: Option<&BTreeSet<EdgeKey>>,
+    report: &mut Report,
+) {
+    let connectivity = Connectivity::new(scene.cluster);
+    let names = connectivity.workloads();
+    let guarded: BTreeSet<_> = (scene.workloads().into_iter())
+        .filter(|(_, id, _)| scene.labels(*id).is_some_and(|labels| matches(selector, labels)))
+        .map(|(name, ..)| name)
+        .collect();
+    let seen = |source: &Endpoint, destination: &Endpoint| {
+        observed.is_some_and(|edges| {
+            edges.iter().any(|edge| edge.source == *source && edge.destination == *destination)
+        })
+    };
+    for (to, name) in names.iter().enumerate().filter(|(_, name)| guarded.contains(name)) {
+        let destination = Endpoint::Workload(name.clone());
+        for (from, source) in names.iter().enumerate() {
+            let Some(ports) = connectivity.between(from, to) else { continue };
+            if seen(&Endpoint::Workload(source.clone()), &destination) {
+                continue;
+            }
+            let never = if observed.is_some() { " and was never seen to" } else { "" };
+            let reason = format!("{} may reach it on {ports}{never}", workload(source));
+            report.push(
+                Severity::Warning,
+                "sensitive-reachable",
+                workload(name),
+                reason,
+                "deny it, unless it is needed",
+            );
+        }
+        if !connectivity.from_outside(to).is_empty() {
+            let reason = "addresses outside the cluster may reach it";
+            report.push(
+                Severity::Warning,
+                "sensitive-reachable",
+                workload(name),
+                reason,
+                "deny it, unless it is needed",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::audit::Options;
+    use crate::audit::tests::{findings, pod, policy};
+
+    #[test]
+    fn only_who_may_reach_the_sensitive_pods_is_named() {
+        let labels = BTreeMap::from([("app".to_owned(), "db".to_owned())]);
+        let selector = LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
+        let options = Options { sensitive: Some(selector), ..Options::default() };
+        let text = pod("shop", "db", "app: db", "")
+            + &pod("shop", "web", "app: web", "")
+            + &pod("shop", "other", "app: other", "")
+            + &policy(
+                "shop",
+                "p",
+                "podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]",
+            );
+        let found = findings(&text, &options);
+        let found: Vec<&str> = found
+            .iter()
+            .filter(|found| found.id == "sensitive-reachable")
+            .map(|found| found.reason.as_str())
+            .collect();
+        assert_eq!(found, ["shop/web may reach it on TCP 5432"]);
+    }
+}

@@ -1,0 +1,67 @@
+//! `unused-rule`: a rule that no observed edge of the recording's window used.
+
+use std::collections::BTreeSet;
+
+use super::{Report, Scene, Severity};
+use crate::edge::EdgeKey;
+use crate::net::Direction;
+
+pub(super) fn find(scene: &Scene<'_>, observed: &BTreeSet<EdgeKey>, report: &mut Report) {
+    let mut used: BTreeSet<(usize, Direction, usize)> = BTreeSet::new();
+    for edge in observed {
+        used.extend(scene.cluster.edge_uses(edge).iter().map(|one| (one.policy, one.direction, one.rule)));
+    }
+    for rule in scene.rules() {
+        let at = scene.policies().position(|policy| core::ptr::eq(policy, rule.policy));
+        if at.is_some_and(|at| !used.contains(&(at, rule.direction, rule.index))) {
+            let reason = "no observed edge used it in the window";
+            report.push(
+                Severity::Note,
+                "unused-rule",
+                rule.title(),
+                reason,
+                "remove it when the window covers all that is due",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::audit::Options;
+    use crate::audit::tests::{findings, pod, policy};
+    use crate::identity::{Endpoint, WorkloadName};
+    use crate::manifest::WorkloadKind;
+    use crate::net::Protocol;
+
+    #[test]
+    fn a_rule_is_unused_when_no_edge_needs_it() {
+        let text = pod("shop", "web", "app: web", "")
+            + &pod("shop", "db", "app: db", "")
+            + &policy(
+                "shop",
+                "p",
+                "podSelector: {}, ingress: [{ports: [{port: 80}]}, {ports: [{port: 81}]}]",
+            );
+        let end = |name: &str| {
+            Endpoint::Workload(WorkloadName {
+                namespace: Arc::from("shop"),
+                kind: WorkloadKind::Pod,
+                name: Arc::from(name),
+            })
+        };
+        let edge = EdgeKey { source: end("web"), destination: end("db"), port: 80, protocol: Protocol::Tcp };
+        let observed = BTreeSet::from([edge]);
+        let options = Options { observed: Some(&observed), ..Options::default() };
+        let found = findings(&text, &options);
+        let found: Vec<&str> = found
+            .iter()
+            .filter(|found| found.id == "unused-rule")
+            .map(|found| found.object.as_str())
+            .collect();
+        assert_eq!(found, ["NetworkPolicy shop/p ingress[1]"]);
+    }
+}
