@@ -19,21 +19,27 @@ pub mod port;
 pub mod selector;
 pub mod words;
 
+mod caller;
 mod declare;
 mod dns;
 mod gaps;
 mod generate;
 mod ledger;
+mod observed;
 mod options;
 mod scene;
+mod score;
 mod service_port;
 mod sift;
 
+pub use caller::caller_gaps;
 pub use evidence::{Evidence, Observed, Why};
 pub use gap::{Gap, GapKind};
 pub use generate::generate;
+pub use observed::observed_gaps;
 pub use options::{External, Nodes, Options};
 pub use port::Port;
+pub use score::Score;
 pub use selector::Selector;
 
 /// The label by which our policies are known as ours.
@@ -60,10 +66,13 @@ pub struct Recommendation {
     /// Sorted by kind, subject and text.
     pub gaps: Vec<Gap>,
     pub withheld: Vec<Withheld>,
+    /// Who is written for: workloads of subject namespaces that a policy can select.
+    pub workloads: usize,
     /// Positions of edges with an end that nobody can name.
     pub not_judged: Vec<usize>,
     /// Positions of entries of the review that met nothing.
     pub unused_entries: Vec<usize>,
+    pub score: Score,
 }
 
 /// Who a rule lets talk.

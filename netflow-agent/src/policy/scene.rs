@@ -98,6 +98,11 @@ impl Scene {
         self.node_ips.get(node).into_iter().flatten().copied()
     }
 
+    /// Every group's id that a workload leads to.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &GroupId> {
+        self.group_of.values()
+    }
+
     /// Names of all nodes, sorted.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<str>> {
         self.node_ips.keys()

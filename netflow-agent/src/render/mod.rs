@@ -8,6 +8,8 @@ pub mod edge;
 pub mod end;
 pub mod explain;
 pub mod kubernetes;
+pub mod proof;
+pub mod summary;
 pub mod table;
 pub mod tree;
 

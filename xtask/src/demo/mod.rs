@@ -13,9 +13,6 @@ mod manifest;
 mod scene;
 mod story;
 
-/// The lab's name: its folder under `/run`, and in cgroup2.
-const NAME: &str = "netflow-demo";
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Leave recording, policies, edges, graph and replay in this folder
@@ -33,6 +30,9 @@ pub(crate) struct Args {
     /// The agent's binary, when it is built already
     #[arg(long, hide = true, value_name = "FILE")]
     agent: Option<PathBuf>,
+    /// The lab's name: its folder under `/run`, and in cgroup2
+    #[arg(long, hide = true, default_value = "netflow-demo")]
+    lab: String,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return Err(again_as_root(&agent, args)?.into());
     }
     if args.remove {
-        return janitor::remove(&std::path::Path::new("/run").join(NAME), &cgroup::mount()?.join(NAME));
+        return janitor::remove(&std::path::Path::new("/run").join(&args.lab), &cgroup::mount()?.join(&args.lab));
     }
     scene::play(&agent, args)
 }

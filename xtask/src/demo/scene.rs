@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::manifest::{self, Cluster};
 use super::story::Story;
-use super::{Args, NAME};
+use super::Args;
 use crate::Outcome;
 use crate::lab::machine::{Addresses, Host, Lab};
 use crate::lab::socket;
@@ -38,10 +38,10 @@ struct Scene {
 }
 
 pub(super) fn play(agent: &Path, args: &Args) -> Outcome {
-    let lock = File::create(Path::new("/run").join(format!("{NAME}.lock")))?;
+    let lock = File::create(Path::new("/run").join(format!("{}.lock", args.lab)))?;
     lock.try_lock().map_err(|_busy| "another demo is running")?;
 
-    let mut scene = Scene::build(args.keep)?;
+    let mut scene = Scene::build(&args.lab, args.keep)?;
     scene.serve()?;
     let state = scene.lab.folder.join("state");
     let log = scene.lab.folder.join("agent.log");
@@ -68,9 +68,9 @@ pub(super) fn play(agent: &Path, args: &Args) -> Outcome {
 }
 
 impl Scene {
-    fn build(stay: bool) -> Result<Self> {
+    fn build(name: &str, stay: bool) -> Result<Self> {
         let cluster = Cluster::read()?;
-        let mut lab = Lab::begin(NAME, cluster.node_addresses, GATEWAY, OUTSIDE, stay)?;
+        let mut lab = Lab::begin(name, cluster.node_addresses, GATEWAY, OUTSIDE, stay)?;
         let mut pods = Vec::new();
         for pod in &cluster.pods {
             pods.push(lab.add_pod(&pod.name, &pod.uid, pod.addresses, GATEWAY)?);
