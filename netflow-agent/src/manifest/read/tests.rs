@@ -1,3 +1,5 @@
+//! The claims of this folder, as tests.
+
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
