@@ -14,7 +14,7 @@ use crate::recording::{Observed, Reader, Recording};
 use crate::sys::cluster::client::Access;
 use crate::sys::cluster::forward::Reach;
 use crate::sys::cluster::session::{Answered, Arrival, Session};
-use crate::time::{Moment, Time, Window, parse_duration};
+use crate::time::{Window, parse_duration};
 
 /// How the agents of a cluster are found and reached.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -70,13 +70,6 @@ impl ClusterArgs {
         };
         Ok(Session::open(&access, reach)?)
     }
-}
-
-/// The window in moments of this machine's clock: all nodes get the same, whatever their clocks say.
-pub fn window(since: Option<Moment>, until: Option<Moment>, now: Time) -> Window {
-    let to = until.map_or(now, |until| until.resolve(now));
-    let day = Moment::Ago { milliseconds: 86_400_000 };
-    Window { from: since.unwrap_or(day).resolve(to), to }
 }
 
 /// Nodes that the window's objects speak of and that neither answered nor are listed as missing: they are
@@ -184,7 +177,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::{gone, window};
+    use super::gone;
+    use crate::api::routes::window;
     use crate::flow::Coverage;
     use crate::manifest::{self, Words};
     use crate::recording::{Observed, Recording};

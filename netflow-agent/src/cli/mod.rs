@@ -11,6 +11,7 @@ pub mod exit;
 pub mod files;
 pub mod filter;
 pub mod judged;
+mod local;
 pub mod plugin;
 pub mod source;
 

@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Exit, Failure, Streams};
+use super::{Exit, Failure, Streams, local};
+use crate::api::routes;
 use crate::identity::Inventory;
 use crate::recording::{CoverageSummary, Reader, Recording, resolve};
+use crate::sys::clock;
 use crate::time::{Moment, Window};
 
 /// Flags of every verb that looks at what was observed.
@@ -99,10 +101,16 @@ pub fn load(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Loaded, Fail
     if args.input.is_empty() && args.asks_the_cluster(streams.called) {
         return load_cluster(args, streams);
     }
-    if args.input.is_empty() {
-        return Err(Failure::usage("no data named").with_hint("name a recording with `--input FILE`"));
-    }
     let mut reader = Reader::default();
+    if args.input.is_empty() {
+        if let Some(folder) = &args.state_dir {
+            local::read_folder(folder, &mut reader)?;
+            return finish(args, reader, None, streams);
+        }
+        let window = routes::window(args.since, args.until, clock::now());
+        local::read_agent(args.agent.as_deref(), window, &mut reader)?;
+        return finish(args, reader, Some(window), streams);
+    }
     for path in &args.input {
         read_input(path, &mut reader, streams)?;
     }
@@ -146,7 +154,7 @@ impl SourceArgs {
 
 #[cfg(feature = "cluster")]
 fn load_cluster(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Loaded, Failure> {
-    let window = super::cluster::window(args.since, args.until, crate::sys::clock::now());
+    let window = routes::window(args.since, args.until, clock::now());
     let mut reader = Reader::default();
     let mut lacks = super::cluster::read(&args.cluster, window, &mut reader, streams)?;
     let mut loaded = finish(args, reader, Some(window), streams)?;

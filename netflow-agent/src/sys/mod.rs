@@ -3,6 +3,8 @@
 
 #[cfg(feature = "capture")]
 pub mod agent;
+#[cfg(unix)]
+pub mod ask;
 #[cfg(feature = "capture")]
 pub mod bpf;
 #[cfg(feature = "capture")]

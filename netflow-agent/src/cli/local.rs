@@ -1,0 +1,59 @@
+//! The sources of this machine: a running agent's socket, or the folder that a stopped one has left. In: which,
+//! and the window. Out: its lines, read as a recording.
+
+use std::io::{self, BufReader, BufWriter};
+use std::path::Path;
+
+use super::Failure;
+use crate::recording::Reader;
+use crate::sys::store::{self, StoreError};
+use crate::time::{Time, Window};
+
+/// All that a stopped agent has kept.
+pub(super) fn read_folder(folder: &Path, reader: &mut Reader) -> Result<(), Failure> {
+    let failed = |error: StoreError| {
+        let hint = error.hint();
+        hinted(Failure::from(error), hint)
+    };
+    let store = store::Reader::open(folder).map_err(failed)?;
+    let all = Window { from: Time::MIN, to: Time::MAX };
+    let (output, input) = io::pipe()?;
+    std::thread::scope(|scope| {
+        let written = scope.spawn(move || store.write(all, &mut BufWriter::new(input)));
+        let read = reader.read(&folder.display().to_string(), &mut BufReader::new(output));
+        let written = written.join().map_err(|_panic| Failure::from("the reader of the store panicked"))?;
+        read?;
+        written.map_err(failed)
+    })
+}
+
+/// What the running agent knows of the window; without a socket named, the one of the default folder.
+#[cfg(unix)]
+pub(super) fn read_agent(socket: Option<&Path>, window: Window, reader: &mut Reader) -> Result<(), Failure> {
+    use crate::api::routes::EXPORT;
+    use crate::sys::ask;
+
+    let socket = socket.map_or_else(|| Path::new(store::FOLDER).join(store::SOCKET), Path::to_owned);
+    let path = format!("{EXPORT}?since={}&until={}", window.from, window.to);
+    let mut answer = ask::get(&socket, &path).map_err(|error| {
+        let hint = error.hint().map(str::to_owned);
+        hinted(Failure::from(error), hint)
+    })?;
+    Ok(reader.read(&format!("the agent at {}", socket.display()), &mut answer)?)
+}
+
+#[cfg(not(unix))]
+pub(super) fn read_agent(
+    _socket: Option<&Path>,
+    _window: Window,
+    _reader: &mut Reader,
+) -> Result<(), Failure> {
+    Err(Failure::usage("no data named").with_hint("name a recording with `--input FILE`"))
+}
+
+fn hinted(failure: Failure, hint: Option<String>) -> Failure {
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
