@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use crate::identity::WorkloadName;
 use crate::time::{Hour, Time};
 
+pub mod backtest;
 mod coverage;
 mod period;
 #[cfg(test)]

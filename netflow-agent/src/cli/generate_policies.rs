@@ -1,10 +1,273 @@
 //! `generate-policies`.
 
-use super::{Exit, Failure, Streams};
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use clap::ValueEnum;
+use ipnet::IpNet;
+
+use super::source::{Loaded, SourceArgs, load};
+use super::{Exit, Failure, Streams, policy_dir};
+use crate::edge::{Joined, join};
+use crate::assess;
+use crate::identity::{Inventory, WorkloadName};
+use crate::manifest::{NetworkPolicy, cni::Cni};
+use crate::net::Direction;
+use crate::policy::{External, Nodes, Options, Recommendation, caller_gaps, generate, is_ours, observed_gaps};
+use crate::render::kubernetes::{self, Detail};
+use crate::render::{proof, summary};
+use crate::review;
+
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Examples:
+  netflow-agent generate-policies --input cluster.jsonl --since 24h
+  netflow-agent generate-policies --input cluster.jsonl -n shop --output-dir policies
+  netflow-agent generate-policies --input cluster.jsonl --review review.yaml --evidence full
+  netflow-agent generate-policies --input cluster.jsonl --suggest-review > review.yaml")]
+pub struct Args {
+    #[command(flatten)]
+    source: SourceArgs,
 
-pub fn run(_args: Args, _streams: &mut Streams<'_>) -> Result<Exit, Failure> {
-    Err(Failure::usage("this verb is not built yet"))
+    /// Write for this namespace only; repeat it for more
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Vec<String>,
+
+    /// Which side of the pods the policies guard
+    #[arg(long, value_enum, default_value_t)]
+    direction: Directions,
+
+    /// Leave out the default deny of each namespace
+    #[arg(long)]
+    no_default_deny: bool,
+
+    /// Write for kube-system, kube-public, kube-node-lease and the agent's namespace as well
+    #[arg(long)]
+    include_system: bool,
+
+    /// The agent's own namespace: a peer only
+    #[arg(long, value_name = "NAME", default_value = "netflow-system")]
+    agent_namespace: String,
+
+    /// Nodes as peers: `exact` (each address seen), `cidr=RANGE[,RANGE]`, or `any`
+    #[arg(long, value_name = "HOW", default_value = "exact", value_parser = nodes)]
+    nodes: Nodes,
+
+    /// Addresses outside as peers: `exact`, `budget=N` (at most N blocks a rule), `any`, or `none`
+    #[arg(long, value_name = "HOW", default_value = "exact", value_parser = external)]
+    external: External,
+
+    /// Withhold what was asked of the cloud's metadata service
+    #[arg(long)]
+    drop_metadata: bool,
+
+    /// Name namespaces by this label where it is unique
+    #[arg(long, value_name = "KEY")]
+    namespace_label: Option<String>,
+
+    /// The network plugin, or `auto` to read it from the DaemonSets that are known
+    #[arg(long, value_name = "PROFILE", value_parser = cni)]
+    cni: Option<CniChoice>,
+
+    /// Decisions about edges: approve, deny, ignore, declare, widen
+    #[arg(long, value_name = "FILE")]
+    review: Option<PathBuf>,
+
+    /// Print a review file with an entry for each gap instead of policies
+    #[arg(long, conflicts_with_all = ["output", "output_dir"])]
+    suggest_review: bool,
+
+    /// How much of the evidence stands beside the rules
+    #[arg(long, value_enum, default_value_t)]
+    evidence: Evidence,
+
+    /// `yaml`: a stream, default denies last; `json`: a List
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+
+    /// Write one file per policy into a folder per namespace, and kustomization.yaml
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+
+    /// List every gap instead of the first five of each kind
+    #[arg(long)]
+    all_gaps: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Directions {
+    #[default]
+    Both,
+    Ingress,
+    Egress,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Evidence {
+    None,
+    #[default]
+    Short,
+    Full,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    #[default]
+    Yaml,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum CniChoice {
+    Auto,
+    Named(Cni),
+}
+
+fn cni(text: &str) -> Result<CniChoice, String> {
+    match text {
+        "auto" => Ok(CniChoice::Auto),
+        name => name.parse().map(CniChoice::Named).map_err(|error| format!("{error}, or auto")),
+    }
+}
+
+fn nodes(text: &str) -> Result<Nodes, String> {
+    match text {
+        "exact" => Ok(Nodes::Exact),
+        "any" => Ok(Nodes::Any),
+        _ => {
+            let ranges = text.strip_prefix("cidr=").ok_or("use exact, cidr=RANGE or any")?;
+            let parsed: Result<Vec<IpNet>, _> = ranges.split(',').map(|range| range.trim().parse()).collect();
+            parsed.map(Nodes::Ranges).map_err(|error| format!("{error}, such as cidr=192.168.0.0/16"))
+        }
+    }
+}
+
+fn external(text: &str) -> Result<External, String> {
+    match text {
+        "exact" => Ok(External::Exact),
+        "any" => Ok(External::Any),
+        "none" => Ok(External::None),
+        _ => {
+            let number = text.strip_prefix("budget=").ok_or("use exact, budget=N, any or none")?;
+            match number.parse() {
+                Ok(budget) if budget > 0 => Ok(External::Budget(budget)),
+                _ => Err("a budget is a number of blocks, at least 1".to_owned()),
+            }
+        }
+    }
+}
+
+/// A policy of somebody else stands where ours would go.
+#[derive(Debug, thiserror::Error)]
+#[error("NetworkPolicy {0} is not ours and has the name of one that would be generated")]
+struct Foreign(String);
+
+#[expect(clippy::needless_pass_by_value, reason = "every verb takes its arguments whole")]
+pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
+    let loaded = load(&args.source, streams)?;
+    let inventory = loaded.inventory();
+    let joined = join(&loaded.recording, &inventory, loaded.window);
+    let options = options(&args, &inventory)?;
+    let mut answer = generate(&joined.edges, &inventory, &options);
+    answer.gaps.extend(observed_gaps(&joined, &loaded.coverage, &inventory, &options));
+    answer.gaps.extend(caller_gaps(&joined.edges, &inventory, &options));
+    answer.gaps.sort_by(|a, b| (a.kind, &a.about, &a.text).cmp(&(b.kind, &b.about, &b.text)));
+    foreign(&answer, &inventory)?;
+    if args.suggest_review {
+        summary::ready_made(&answer.gaps, streams.out)?;
+        return Ok(loaded.exit());
+    }
+    print(&args, &answer, &loaded, &joined, streams)?;
+    loaded.report(streams)?;
+    summary::summary(&answer, &joined.edges, streams.err)?;
+    summary::withheld(&answer, &joined.edges, &options.review, streams.err)?;
+    summary::gaps(&answer.gaps, args.all_gaps, streams.err)?;
+    let subject = |name: &WorkloadName| options.is_subject(&name.namespace);
+    let histories = assess::histories(&joined.edges, &inventory, &loaded.coverage, subject);
+    let (assessments, half_time) = assess::assess(&histories);
+    summary::how_sure(&assessments, half_time, args.all_gaps, streams.err)?;
+    Ok(loaded.exit())
+}
+
+/// Nothing goes out before it is read back and every observed edge replayed against it.
+fn print(
+    args: &Args,
+    answer: &Recommendation,
+    loaded: &Loaded,
+    joined: &Joined,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    let detail = match args.evidence {
+        Evidence::None => Detail::None,
+        Evidence::Short => Detail::Short,
+        Evidence::Full => Detail::Full,
+    };
+    let objects = loaded.recording.objects.iter().map(|observed| &*observed.object);
+    if let Some(dir) = &args.output_dir {
+        let files = policy_dir::render(&answer.policies, detail)?;
+        let mut policies: Vec<NetworkPolicy> = Vec::new();
+        for file in files.iter().filter(|file| file.is_policy) {
+            policies.extend(proof::parse(&file.path, &file.bytes)?);
+        }
+        proof::prove(policies, objects, &joined.edges, answer)?;
+        policy_dir::write(dir, &files)?;
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    match args.output {
+        Output::Yaml => kubernetes::yaml(&answer.policies, detail, &mut bytes)?,
+        Output::Json => kubernetes::json(&answer.policies, &mut bytes)?,
+    }
+    proof::prove(proof::parse("the generated stream", &bytes)?, objects, &joined.edges, answer)?;
+    streams.out.write_all(&bytes)?;
+    Ok(())
+}
+
+fn options(args: &Args, inventory: &Inventory<'_>) -> Result<Options, Failure> {
+    let mut options = Options {
+        directions: match args.direction {
+            Directions::Both => Direction::BOTH.to_vec(),
+            Directions::Ingress => vec![Direction::Ingress],
+            Directions::Egress => vec![Direction::Egress],
+        },
+        default_deny: !args.no_default_deny,
+        namespaces: args.namespace.iter().map(|name| Arc::from(name.as_str())).collect(),
+        nodes: args.nodes.clone(),
+        external: args.external,
+        drop_metadata: args.drop_metadata,
+        namespace_label: args.namespace_label.as_deref().map(Arc::from),
+        cni: match args.cni {
+            Some(CniChoice::Named(cni)) => Some(cni),
+            Some(CniChoice::Auto) => Cni::detect(&inventory.workloads),
+            None => None,
+        },
+        ..Options::default()
+    };
+    if args.include_system {
+        options.peers_only.clear();
+    } else {
+        options.peers_only.insert(Arc::from(args.agent_namespace.as_str()));
+    }
+    if let Some(path) = &args.review {
+        let name = path.display();
+        let bytes = std::fs::read(path).map_err(|error| format!("read {name}: {error}"))?;
+        options.review = review::read(&bytes).map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(options)
+}
+
+fn foreign(answer: &Recommendation, inventory: &Inventory<'_>) -> Result<(), Failure> {
+    let clash = inventory.policies.iter().find(|live| {
+        let same = |policy: &crate::policy::Policy| {
+            *policy.namespace == *live.meta.namespace && *policy.name == *live.meta.name
+        };
+        !is_ours(&live.meta) && answer.policies.iter().any(same)
+    });
+    match clash {
+        None => Ok(()),
+        Some(live) => Err(Failure::from(Foreign(format!("{}/{}", live.meta.namespace, live.meta.name))).with_hint(
+            "rename it, or label it `app.kubernetes.io/managed-by: netflow` to have it replaced",
+        )),
+    }
 }

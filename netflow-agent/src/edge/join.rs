@@ -101,7 +101,8 @@ impl Join<'_, '_> {
     pub(super) fn served(&mut self, source: EndId, local: EndId, flow: &Flow) {
         let key = Key { source, destination: local, port: flow.key.port, protocol: flow.key.protocol };
         if came_up(flow) {
-            self.table.add(key, flow, Share::All);
+            let own = matches!(self.world.ends.get(source), Endpoint::Node(name) if *name == flow.key.node);
+            self.table.add(key, flow, Share::All).own_flows += u64::from(own);
         } else {
             self.attempt(key, flow);
         }
@@ -193,6 +194,7 @@ impl Join<'_, '_> {
                 last: evidence.last,
                 basis: evidence.basis(),
                 unconfirmed: evidence.unconfirmed(),
+                own_node: evidence.own_node(),
             }
         });
         let edges = edges.collect();

@@ -51,6 +51,8 @@ pub struct Edge {
     pub basis: Basis,
     /// UDP towards a node or an external address with no answer seen.
     pub unconfirmed: bool,
+    /// A node and none but its own pods: a kubelet's probe, which no policy can deny.
+    pub own_node: bool,
 }
 
 /// What was tried and never came up, or was sent and never answered. Never an edge: a blocked sender must not

@@ -65,6 +65,9 @@ pub(super) struct Evidence {
     observed: bool,
     /// Seen to be answered, or seen by the server, at least once.
     confirmed: bool,
+    /// Flows added, and those of them that came from the server's own node.
+    flows: u64,
+    pub(super) own_flows: u64,
     /// Services that were translated, by number, repeats possible.
     pub(super) via: Vec<EndId>,
 }
@@ -78,6 +81,8 @@ impl Evidence {
             last: flow.counters.last,
             observed: false,
             confirmed: false,
+            flows: 0,
+            own_flows: 0,
             via: Vec::new(),
         }
     }
@@ -92,6 +97,10 @@ impl Evidence {
 
     pub(super) fn basis(&self) -> Basis {
         if self.observed { Basis::Observed } else { Basis::Existing }
+    }
+
+    pub(super) fn own_node(&self) -> bool {
+        self.flows > 0 && self.flows == self.own_flows
     }
 
     pub(super) fn unconfirmed(&self) -> bool {
@@ -158,6 +167,7 @@ impl Table {
         evidence.first = evidence.first.min(flow.counters.first);
         evidence.last = evidence.last.max(flow.counters.last);
         evidence.observed |= flow.key.basis == Basis::Observed;
+        evidence.flows += 1;
         evidence.confirmed |= flow.key.side == Side::Server || flow.key.outcome == Outcome::Established;
         evidence
     }

@@ -24,7 +24,7 @@ pub(super) fn of_scene(
     gaps.extend(silent(edges, scene, options));
     let withheld: BTreeSet<usize> = answer.withheld.iter().map(|withheld| withheld.edge).collect();
     for (at, edge) in edges.iter().enumerate() {
-        if !withheld.contains(&at) {
+        if !withheld.contains(&at) && !edge.own_node {
             gaps.extend(node(edge, inventory, options));
             gaps.extend(metadata(edge, options));
         }

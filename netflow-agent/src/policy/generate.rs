@@ -27,13 +27,14 @@ pub fn generate(edges: &[Edge], inventory: &Inventory<'_>, options: &Options) ->
     let mut answer = Recommendation::default();
     for (at, edge) in edges.iter().enumerate() {
         let fate = sift::sift(edge, &scene, options, &mut used);
-        answer.gaps.extend(sift::gap(edge, &fate));
+        answer.gaps.extend(sift::gap(edge, &fate, options));
         match fate {
             Fate::Allow { source, destination } => {
                 allow(&mut ledger, edge, &source, &destination, options);
                 super::service_port::add(&mut ledger, edge, &source, &destination, inventory, options);
             }
             Fate::Withhold(reason) => answer.withheld.push(Withheld { edge: at, reason }),
+            Fate::Probe => answer.probes.push(at),
             Fate::NotJudged => answer.not_judged.push(at),
         }
     }

@@ -70,6 +70,8 @@ pub struct Recommendation {
     pub workloads: usize,
     /// Positions of edges with an end that nobody can name.
     pub not_judged: Vec<usize>,
+    /// Positions of edges from a pod's own node.
+    pub probes: Vec<usize>,
     /// Positions of entries of the review that met nothing.
     pub unused_entries: Vec<usize>,
     pub score: Score,

@@ -34,6 +34,8 @@ pub(super) enum Fate {
         destination: Vec<PeerKey>,
     },
     Withhold(Arc<str>),
+    /// From a pod's own node, which always reaches it: no rule is needed.
+    Probe,
     /// Nobody can say who that is; a gap names it.
     NotJudged,
 }
@@ -57,6 +59,9 @@ pub(super) fn sift(edge: &Edge, scene: &Scene, options: &Options, used: &mut [bo
     }
     if let Some(reason) = withheld_by_flag(edge, options) {
         return Fate::Withhold(reason.into());
+    }
+    if edge.own_node {
+        return Fate::Probe;
     }
     match (peers(&edge.key.source, scene, options), peers(&edge.key.destination, scene, options)) {
         (Some(source), Some(destination)) => Fate::Allow { source, destination },
@@ -135,7 +140,7 @@ pub(super) fn everywhere_but_pods(v6: bool, scene: &Scene) -> (IpNet, Vec<IpNet>
 }
 
 /// The gap that goes with a fate, where one does.
-pub(super) fn gap(edge: &Edge, fate: &Fate) -> Option<Gap> {
+pub(super) fn gap(edge: &Edge, fate: &Fate, options: &Options) -> Option<Gap> {
     let key = &edge.key;
     let about = super::words::edge(key);
     match fate {
@@ -154,6 +159,12 @@ pub(super) fn gap(edge: &Edge, fate: &Fate) -> Option<Gap> {
         }
         Fate::Withhold(reason) if reason.starts_with("not expressible") => {
             Some(Gap::new(GapKind::NotExpressible, about, &**reason))
+        }
+        Fate::Probe => {
+            let subject =
+                matches!(&key.destination, Endpoint::Workload(name) if options.is_subject(&name.namespace));
+            let text = "from the pods' own node, as probes are: always allowed, so no rule is for it";
+            subject.then(|| Gap::new(GapKind::Probe, about, text))
         }
         Fate::Withhold(_) | Fate::Allow { .. } => None,
     }

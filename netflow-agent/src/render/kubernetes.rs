@@ -181,6 +181,7 @@ fn short(rule: &Rule) -> Vec<String> {
         }
     }
     others.dedup();
+    declared.sort();
     declared.dedup();
     if let Some(seen) = seen {
         let whom = match &others[..] {

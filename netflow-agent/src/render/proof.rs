@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::edge::Edge;
 use crate::evaluate::{Cluster, Snapshot, Verdict};
-use crate::manifest::{self, NetworkPolicy, Object, Words};
+use crate::manifest::{self, NetworkPolicy, Object};
 use crate::policy::Recommendation;
 
 /// Why the bytes may not go out.
@@ -32,7 +32,8 @@ pub fn prove<'a>(
     let snapshot = Snapshot::new(objects);
     let cluster = Cluster::compile(Arc::new(snapshot), policies);
     let mut skipped = vec![false; edges.len()];
-    for at in answer.withheld.iter().map(|one| one.edge).chain(answer.not_judged.iter().copied()) {
+    let withheld = answer.withheld.iter().map(|one| one.edge);
+    for at in withheld.chain(answer.not_judged.iter().copied()).chain(answer.probes.iter().copied()) {
         skipped[at] = true;
     }
     let denied: Vec<String> = edges
@@ -46,22 +47,15 @@ pub fn prove<'a>(
     if denied.is_empty() { Ok(()) } else { Err(Unproven::Denied(denied)) }
 }
 
-/// The policies in a stream or list that was just rendered.
-pub fn parse(bytes: &[u8]) -> Result<Vec<NetworkPolicy>, Unproven> {
-    let unreadable = |error: &dyn core::fmt::Display| Unproven::Unreadable(error.to_string());
-    let text = core::str::from_utf8(bytes).map_err(|error| unreadable(&error))?;
-    let documents: Vec<serde_json::Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| unreadable(&error))?;
-    let mut words = Words::default();
-    let mut policies = Vec::new();
-    for document in &documents {
-        let items = document.get("items").and_then(serde_json::Value::as_array);
-        for object in items.map_or(core::slice::from_ref(document), Vec::as_slice) {
-            match manifest::object_from_value(object, &mut words).map_err(|error| unreadable(&error))? {
-                Object::NetworkPolicy(policy) => policies.push(policy),
-                _ => return Err(Unproven::Unreadable("an object that is no NetworkPolicy".to_owned())),
-            }
-        }
+/// The policies in a stream or list that was just rendered, read and validated as the API server does.
+pub fn parse(name: &str, bytes: &[u8]) -> Result<Vec<NetworkPolicy>, Unproven> {
+    let manifests = manifest::read(name, bytes);
+    if let Some(finding) = manifests.findings.first() {
+        return Err(Unproven::Unreadable(finding.to_string()));
     }
-    Ok(policies)
+    let policies = manifests.objects.into_iter().map(|placed| match placed.object {
+        Object::NetworkPolicy(policy) => Ok(policy),
+        _ => Err(Unproven::Unreadable("an object that is no NetworkPolicy".to_owned())),
+    });
+    policies.collect()
 }

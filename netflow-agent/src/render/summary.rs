@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use crate::assess::{Assessment, HalfTime};
 use crate::edge::Edge;
 use crate::policy::{Gap, Recommendation, words};
 use crate::review::Review;
@@ -118,6 +119,50 @@ pub fn ready_made(gaps: &[Gap], out: &mut dyn Write) -> io::Result<()> {
         if !entries.is_empty() {
             super::tree::yaml(&Tree::Map(vec![(action.as_str().to_owned(), Tree::List(entries))]), out)?;
         }
+    }
+    Ok(())
+}
+
+/// How far to trust it: the whole window, then each workload, of which the first few are spelled out.
+pub fn how_sure(
+    assessments: &[Assessment],
+    half_time: HalfTime,
+    all: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let (total, each): (Vec<_>, Vec<_>) = assessments.iter().partition(|one| one.workload.is_none());
+    for one in total {
+        writeln!(
+            out,
+            "completeness: {} hours watched, {} missed, {} hours since the last new edge; at least {:.1} edges not \
+             seen ({:.1} to {:.1}, Chao2, 95 %){}: {}",
+            one.hours_watched,
+            one.hours_missed,
+            one.quiet_hours,
+            one.unseen.estimate,
+            one.unseen.low,
+            one.unseen.high,
+            one.new_an_hour.map_or(String::new(), |rate| format!(
+                "; at most {rate:.2} new an hour (rule of three, 95 %)"
+            )),
+            one.verdict,
+        )?;
+    }
+    if half_time.looked_ready > 0 {
+        writeln!(
+            out,
+            "of {} workloads that looked ready at half-time, {} then showed a new edge",
+            half_time.looked_ready, half_time.then_new
+        )?;
+    }
+    let shown = if all { each.len() } else { SHOWN.min(each.len()) };
+    for one in &each[..shown] {
+        if let Some(name) = &one.workload {
+            writeln!(out, "{}: {}", words::workload(name), one.verdict)?;
+        }
+    }
+    if each.len() > shown {
+        writeln!(out, "{} more workloads (see --all-gaps)", each.len() - shown)?;
     }
     Ok(())
 }

@@ -131,11 +131,14 @@ fn scalar(text: &str, out: &mut dyn Write) -> io::Result<()> {
 /// Words that some YAML reader takes for something else than text.
 const NOT_TEXT: [&str; 11] = ["y", "yes", "n", "no", "on", "off", "true", "false", "null", "nan", "inf"];
 
-/// A word of letters, figures and `-._/` that begins with a letter and is no word of YAML's own.
+/// A word of letters, figures and `-._/` that begins with a letter, or is a CIDR, and is no word of YAML's own.
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let safe = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'/');
-    bytes.first().is_some_and(u8::is_ascii_alphabetic)
+    // A CIDR begins with a figure and is no number for any reader.
+    let begins =
+        |first: &u8| first.is_ascii_alphabetic() || (first.is_ascii_digit() && bytes.contains(&b'/'));
+    bytes.first().is_some_and(begins)
         && bytes.iter().all(safe)
         && !NOT_TEXT.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
@@ -242,6 +245,8 @@ mod tests {
         " a ",
         "\u{0}",
         "e3",
+        "1/2",
+        "10.0.0.0/8",
     ];
 
     #[test]

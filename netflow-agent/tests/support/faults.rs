@@ -107,6 +107,7 @@ pub(crate) const ALL: [Fault; 15] = [
             last: one.last,
             basis: Basis::Observed,
             unconfirmed: false,
+            own_node: false,
         }));
     }),
     edges("6 equal names in two namespaces", |joined, _| {

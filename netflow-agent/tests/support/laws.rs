@@ -44,6 +44,8 @@ pub(crate) fn check(
     seed: u64,
 ) -> Result<(), Broken> {
     let policies = parsed(&outcomes[0].plain)?;
+    netflow_agent::render::proof::parse("stream", outcomes[0].plain.as_bytes())
+        .map_err(|error| ("valid", error.to_string()))?;
     identity(&policies, outcomes[0])?;
     order(&policies)?;
     exact(world, cases[0], policies, seed)?;
