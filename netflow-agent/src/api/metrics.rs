@@ -153,7 +153,7 @@ mod tests {
             "netflow_lost_flows_total{cause=\"local_unknown\"} 0",
             "netflow_lost_flows_total{cause=\"not_stored\"} 0",
             "netflow_lost_flows_total{cause=\"ring_full\"} 3",
-            "netflow_ignored_samples_total{reason=\"role_unknown\"} 0",
+            "netflow_ignored_samples_total{reason=\"group\"} 0",
             "netflow_foreign_samples_total 0",
             "netflow_attached 0",
             "# EOF",

@@ -5,11 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::sum::{Conversation, Growth, Span};
-use super::{Basis, Outcome, Sample, Side};
+use super::{Outcome, Sample};
 use crate::net::Protocol;
-
-/// Ports from here on are given to clients by default (`ip_local_port_range`).
-pub const EPHEMERAL: u16 = 32_768;
 
 /// Why a sample is no flow between two ends. None of these is a loss: nothing that a policy could name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,12 +17,10 @@ pub enum Ignored {
     Group,
     /// The unspecified address, an IPv6 link-local one, or port 0.
     NoAddress,
-    /// An older connection towards an ephemeral port, whose own server has closed its listener most likely.
-    RoleUnknown,
 }
 
 impl Ignored {
-    pub const ALL: [Self; 4] = [Self::Itself, Self::Group, Self::NoAddress, Self::RoleUnknown];
+    pub const ALL: [Self; 3] = [Self::Itself, Self::Group, Self::NoAddress];
 
     /// The label of its counter.
     pub const fn as_str(self) -> &'static str {
@@ -33,7 +28,6 @@ impl Ignored {
             Self::Itself => "itself",
             Self::Group => "group",
             Self::NoAddress => "no_address",
-            Self::RoleUnknown => "role_unknown",
         }
     }
 }
@@ -50,10 +44,7 @@ pub fn check(sample: &Sample) -> Result<(), Ignored> {
     if sample.port == 0 || remote.is_unspecified() || is_link_local_v6(remote) {
         return Err(Ignored::NoAddress);
     }
-    // A server that closed its listener while its connections go on looks like the client of an ephemeral
-    // port; a true client of such a port is rare, and its server's record names it.
-    let doubtful = sample.basis == Basis::Existing && sample.side == Side::Client && sample.port >= EPHEMERAL;
-    if doubtful { Err(Ignored::RoleUnknown) } else { Ok(()) }
+    Ok(())
 }
 
 /// The conversation of a sample whose local end is named.
@@ -100,6 +91,7 @@ fn is_directed_broadcast(sample: &Sample) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Basis, Side};
     use super::*;
     use crate::time::Time;
 
@@ -150,19 +142,5 @@ mod tests {
     fn a_host_that_answers_from_255_is_no_broadcast_address() {
         let answered = Sample { outcome: Outcome::Established, ..sample("10.0.0.1", "10.0.0.255", 53) };
         assert_eq!(check(&answered), Ok(()));
-    }
-
-    #[test]
-    fn an_older_connection_to_an_ephemeral_port_is_no_client() {
-        let existing = |port, side| Sample {
-            basis: Basis::Existing,
-            protocol: Protocol::Tcp,
-            outcome: Outcome::Established,
-            side,
-            ..sample("10.0.0.1", "10.0.0.2", port)
-        };
-        assert_eq!(check(&existing(5432, Side::Client)), Ok(()));
-        assert_eq!(check(&existing(40_000, Side::Client)), Err(Ignored::RoleUnknown));
-        assert_eq!(check(&existing(40_000, Side::Server)), Ok(()));
     }
 }

@@ -111,6 +111,33 @@ fn both_ends_are_named_and_a_stopped_agent_leaves_what_it_told() {
     assert_detached(&programs);
 }
 
+/// The recording that the verb `export` writes.
+fn exported(arguments: &[&str]) -> Recording {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_netflow-agent"))
+        .arg("export")
+        .args(arguments)
+        .output()
+        .expect("run export");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    netflow_agent::recording::read([("export", &mut &*output.stdout as &mut dyn std::io::BufRead)])
+        .expect("a recording")
+        .0
+}
+
+#[test]
+fn verbs_ask_a_live_agent_and_read_a_stopped_ones_folder() {
+    let lab = lab_of!("traffic::verbs_ask_a_live_agent_and_read_a_stopped_ones_folder", 2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let agent = Agent::start(&lab, &state, &["--interval", "10m"]);
+    converse(lab.pod(0), lab.pod(1), 8080, 3);
+    let socket = state.join("agent.sock");
+    let live = exported(&["--agent", &socket.to_string_lossy()]);
+    assert_eq!(served(&live, 8080), 3, "what was not drained yet is drained first");
+    agent.stop();
+    assert_eq!(exported(&["--state-dir", &state.to_string_lossy()]).flows, live.flows);
+}
+
 #[test]
 fn what_happens_just_before_the_end_is_in_the_last_drain() {
     let lab = lab_of!("traffic::what_happens_just_before_the_end_is_in_the_last_drain", 2);

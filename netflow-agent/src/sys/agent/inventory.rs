@@ -12,7 +12,7 @@ use super::super::clock;
 use super::shared::Event;
 use super::{AgentError, Options, send};
 use crate::engine::{Change, Kinds};
-use crate::manifest::{self, Object};
+use crate::manifest::{Manifests, Object, Severity};
 
 /// How often manifests are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -28,33 +28,21 @@ pub(super) fn lists(options: &Options) -> usize {
     usize::from(options.inventory.is_some())
 }
 
-/// All objects of a file or a folder of manifests.
+/// All objects of a file or a folder of manifests. What is no manifest at all is an error; an object that an
+/// API server would refuse is logged, and names addresses all the same.
 pub(super) fn read(path: &Path) -> Result<Vec<Object>, AgentError> {
-    let mut objects = Vec::new();
+    let mut manifests = Manifests::default();
     for file in files(path)? {
         let bytes = fs::read(&file).map_err(|source| failed(&file, source))?;
-        parse(&file, &bytes, &mut objects)?;
+        manifests.read(&file.display().to_string(), &bytes);
     }
-    Ok(objects)
-}
-
-fn parse(file: &Path, bytes: &[u8], objects: &mut Vec<Object>) -> Result<(), AgentError> {
-    let bad = |reason: String| AgentError::Manifest { finding: format!("{}: {reason}", file.display()) };
-    let text = std::str::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
-    let documents: Vec<serde_json::Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| bad(error.to_string()))?;
-    let mut words = manifest::Words::default();
-    for document in documents {
-        let items = match document.get("items").and_then(serde_json::Value::as_array) {
-            Some(items) => items.clone(),
-            None => vec![document],
-        };
-        for item in items.iter().filter(|item| !item.is_null()) {
-            let object = manifest::object_from_value(item, &mut words);
-            objects.push(object.map_err(|error| bad(error.to_string()))?);
+    for finding in &manifests.findings {
+        if finding.severity == Severity::Error && finding.object.is_empty() {
+            return Err(AgentError::Manifest { finding: finding.to_string() });
         }
+        tracing::debug!(%finding, "inventory");
     }
-    Ok(())
+    Ok(manifests.objects.into_iter().map(|placed| placed.object).collect())
 }
 
 pub(super) fn list(events: &Sender<Event>, objects: Vec<Object>) -> bool {
