@@ -47,6 +47,8 @@ tasks! {
     Man man,
     /// Build the eBPF object from source, or compare it with the committed one
     Ebpf ebpf,
+    /// What capturing costs, against nothing attached
+    Bench bench,
     /// Every test, with the count of what ran and what was skipped
     Test test,
     /// The kernel tests inside kernels other than this machine's

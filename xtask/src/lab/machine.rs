@@ -209,6 +209,19 @@ impl Host {
         Err(format!("{}: {}", program.join(" "), String::from_utf8_lossy(&output.stderr).trim()).into())
     }
 
+    /// Runs the load towards `server` to its end: how much was done, and the nanoseconds of CPU it took.
+    pub(crate) fn load(&self, server: &Self, arguments: &[&str]) -> Result<(u64, u64)> {
+        let mut command = self.command(true)?;
+        command.arg("load").args(arguments).arg("--server-net").arg(server.pid.to_string());
+        command.arg("--server-cgroup").arg(&server.cgroup);
+        let text = crate::program::read(command.stdin(Stdio::null()))?;
+        let mut numbers = text.split_whitespace().map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(done), Some(cpu_ns)) => Ok((done?, cpu_ns?)),
+            _ => Err("the load said nothing".into()),
+        }
+    }
+
     /// What this host sends to `ip` is lost.
     pub(crate) fn lose(&self, ip: IpAddr) -> std::io::Result<()> {
         self.namespace.links()?.add_route(ip, if ip.is_ipv4() { 32 } else { 128 }, Route::Blackhole)

@@ -21,6 +21,7 @@ mod call;
 pub(crate) mod cgroup;
 mod dns;
 pub(crate) mod janitor;
+pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod netlink;
 mod serve;
@@ -63,6 +64,8 @@ enum Program {
         #[arg(long, default_value_t = 1000)]
         timeout_ms: u64,
     },
+    /// Both ends of a conversation, as fast as it goes
+    Load(load::Load),
     /// Become another program, with the capabilities BPF and NET_ADMIN alone
     Exec {
         #[arg(trailing_var_arg = true, required = true)]
@@ -108,6 +111,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Program::Attempt { to, expect, timeout_ms } => {
             call::attempt(*to, *expect, Duration::from_millis(*timeout_ms))
         }
+        Program::Load(load) => load.run(args.cgroup.as_ref()),
         Program::Exec { .. } | Program::Janitor { .. } => Ok(()),
     }
 }

@@ -1,0 +1,166 @@
+//! The comparison: every load in every arm, round by round, the order of the arms turning.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Capture;
+use super::figures::{median, middle_half, ratios};
+use crate::Outcome;
+use crate::lab::load::Kind;
+use crate::lab::machine::{Addresses, Host, Lab};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// What runs beside the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arm {
+    None,
+    Again,
+    Ours,
+    /// Ours while it looks for connections older than itself.
+    Window,
+}
+
+const ARMS: [Arm; 4] = [Arm::None, Arm::Again, Arm::Ours, Arm::Window];
+
+/// Each load with its words, and the bound on its ratio; for bytes more is better, else less.
+const LOADS: [(Kind, &str, &str, f64); 6] = [
+    (Kind::Stream, "stream", "TCP stream, CPU per byte", 1.0 / 0.98),
+    (Kind::Request, "request", "TCP request/response, CPU per transaction", 1.02),
+    (Kind::Connect, "connect", "connect/request/close, CPU per connection", 1.03),
+    (Kind::Connected, "connected", "UDP 64 B connected, CPU per datagram", 1.02),
+    (Kind::Addressed, "addressed", "UDP 64 B with addresses, one peer", 1.08),
+    (Kind::Peers, "peers", "UDP 64 B with addresses, 1,000 peers", 1.12),
+];
+
+/// The lab of the benchmarks: two pods on a node.
+pub(super) struct Pods {
+    pub(super) lab: Lab,
+    pub(super) client: Host,
+    pub(super) server: Host,
+}
+
+/// The server's address.
+pub(super) const SERVER: &str = "10.245.1.3";
+
+impl Pods {
+    pub(super) fn begin() -> Result<Self> {
+        let own = |last: u8| Addresses {
+            v4: (IpAddr::V4(Ipv4Addr::new(10, 245, 1, last)), 24),
+            v6: (IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x245, 1, 0, 0, 0, last.into())), 64),
+        };
+        let beside = |last: u8| Addresses {
+            v4: (IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), 24),
+            v6: (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, last.into())), 64),
+        };
+        let mut lab = Lab::begin("netflow-bench", beside(1), own(1), beside(100), false)?;
+        let client = lab.add_pod("client", "00000000-0000-4000-8000-000000000001", own(2), own(1))?;
+        let server = lab.add_pod("server", "00000000-0000-4000-8000-000000000002", own(3), own(1))?;
+        Ok(Self { lab, client, server })
+    }
+
+    /// Starts the agent with more flags, and waits until it answers.
+    pub(super) fn start_agent(&self, agent: &Path, flags: &[&str]) -> Result<Child> {
+        let state = self.lab.folder.join("state");
+        let socket = state.join("agent.sock");
+        // A socket that an agent before left behind would be taken for this one's.
+        drop(std::fs::remove_dir_all(&state));
+        let mut command = self.lab.exec("agent", agent)?;
+        command.arg("run").arg("--state-dir").arg(&state).arg("--cgroup").arg(&self.lab.cgroup);
+        command.args(["--node", "bench", "--query", "off", "--metrics", "off", "--log", "error"]);
+        let mut child = command.args(flags).stdin(Stdio::null()).spawn()?;
+        let begin = Instant::now();
+        while !socket.exists() {
+            if let Some(status) = child.try_wait()? {
+                return Err(format!("the agent ended: {status}").into());
+            }
+            if begin.elapsed() > Duration::from_secs(20) {
+                return Err("the agent did not start within 20 s".into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(child)
+    }
+}
+
+/// Ends it as the kubelet would, and waits.
+pub(super) fn stop(mut agent: Child) -> Outcome {
+    let pid = i32::try_from(agent.id()).ok().and_then(Pid::from_raw).ok_or("no such process")?;
+    kill_process(pid, Signal::TERM)?;
+    let status = agent.wait()?;
+    if status.success() { Ok(()) } else { Err(format!("the agent ended: {status}").into()) }
+}
+
+pub(super) fn run(agent: &Path, args: &Capture) -> Outcome {
+    let pods = Pods::begin()?;
+    let mut figures: Vec<[Vec<f64>; ARMS.len()]> = vec![Default::default(); LOADS.len()];
+    for round in 0..args.rounds {
+        for turn in 0..ARMS.len() {
+            let at = (round + turn) % ARMS.len();
+            for (load, cpu) in measure(&pods, agent, ARMS[at], args.length)?.into_iter().enumerate() {
+                figures[load][at].push(cpu);
+            }
+        }
+        eprint!("\rround {} of {}", round + 1, args.rounds);
+    }
+    eprintln!();
+    print(&figures);
+    pods.lab.end()
+}
+
+/// Nanoseconds of CPU per unit, of each load.
+fn measure(pods: &Pods, agent: &Path, arm: Arm, length: u64) -> Result<Vec<f64>> {
+    let running = match arm {
+        Arm::None | Arm::Again => None,
+        Arm::Ours => Some(pods.start_agent(agent, &["--existing-window", "0s"])?),
+        Arm::Window => Some(pods.start_agent(agent, &["--existing-window", "10m"])?),
+    };
+    let length = length.to_string();
+    let measured = LOADS
+        .iter()
+        .map(|(_, word, _, _)| {
+            let load = [word, SERVER, "--milliseconds", &length];
+            let (done, cpu_ns) = pods.client.load(&pods.server, &load)?;
+            Ok(ratio(cpu_ns, done))
+        })
+        .collect();
+    running.map_or(Ok(()), stop)?;
+    measured
+}
+
+/// One number over another.
+#[expect(clippy::cast_precision_loss, reason = "figures of a few digits")]
+pub(super) fn ratio(a: u64, b: u64) -> f64 {
+    a as f64 / b.max(1) as f64
+}
+
+fn print(figures: &[[Vec<f64>; ARMS.len()]]) {
+    println!("| load | none, ns | none again | ours | at most | | in the window |");
+    println!("|---|---|---|---|---|---|---|");
+    for ((_, _, words, bound), arms) in LOADS.iter().zip(figures) {
+        let over = |arm: Arm| {
+            let at = ARMS.iter().position(|other| *other == arm).unwrap_or(0);
+            ratios(&arms[at], &arms[0])
+        };
+        let again = over(Arm::Again);
+        let ours = median(&over(Arm::Ours));
+        let (low, high) = middle_half(&again);
+        let kept = if ours <= *bound {
+            "kept"
+        } else if ours <= high {
+            "within none against none"
+        } else {
+            "missed"
+        };
+        println!(
+            "| {words} | {:.2} | x{:.3} ({low:.3}-{high:.3}) | x{ours:.3} | x{bound:.2} | {kept} | x{:.3} |",
+            median(&arms[0]),
+            median(&again),
+            median(&over(Arm::Window)),
+        );
+    }
+}
