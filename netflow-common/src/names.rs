@@ -14,6 +14,9 @@ pub mod program {
     pub const RECVMSG6: &str = "netflow_recv6";
     pub const BIND4: &str = "netflow_bind4";
     pub const BIND6: &str = "netflow_bind6";
+    /// As the two above, but silent: for kernels that refuse words without CAP_PERFMON.
+    pub const QUIET_BIND4: &str = "netflow_bind4q";
+    pub const QUIET_BIND6: &str = "netflow_bind6q";
     pub const RELEASE: &str = "netflow_release";
     pub const EXISTING: &str = "netflow_exist";
 }

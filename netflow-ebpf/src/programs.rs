@@ -16,49 +16,61 @@ fn netflow_tcp(ctx: SockOpsContext) -> u32 {
 
 #[cgroup_sock_addr(connect4)]
 fn netflow_con4(ctx: SockAddrContext) -> i32 {
-    udp::connect(&ctx, udp::peer4);
+    udp::connect::<{ udp::V4 }>(&ctx);
     PASS
 }
 
 #[cgroup_sock_addr(connect6)]
 fn netflow_con6(ctx: SockAddrContext) -> i32 {
-    udp::connect(&ctx, udp::peer6);
+    udp::connect::<{ udp::V6 }>(&ctx);
     PASS
 }
 
 #[cgroup_sock_addr(sendmsg4)]
 fn netflow_send4(ctx: SockAddrContext) -> i32 {
-    udp::send(&ctx, udp::peer4);
+    udp::send::<{ udp::V4 }>(&ctx);
     PASS
 }
 
 #[cgroup_sock_addr(sendmsg6)]
 fn netflow_send6(ctx: SockAddrContext) -> i32 {
-    udp::send(&ctx, udp::peer6);
+    udp::send::<{ udp::V6 }>(&ctx);
     PASS
 }
 
 #[cgroup_sock_addr(recvmsg4)]
 fn netflow_recv4(ctx: SockAddrContext) -> i32 {
-    udp::receive(&ctx, udp::peer4);
+    udp::receive::<{ udp::V4 }>(&ctx);
     PASS
 }
 
 #[cgroup_sock_addr(recvmsg6)]
 fn netflow_recv6(ctx: SockAddrContext) -> i32 {
-    udp::receive(&ctx, udp::peer6);
+    udp::receive::<{ udp::V6 }>(&ctx);
     PASS
 }
 
 #[cgroup_sock_addr(bind4)]
 fn netflow_bind4(ctx: SockAddrContext) -> i32 {
-    udp::bind(&ctx);
+    udp::bind::<true>(&ctx);
     PASS
 }
 
 #[cgroup_sock_addr(bind6)]
 fn netflow_bind6(ctx: SockAddrContext) -> i32 {
-    udp::bind(&ctx);
+    udp::bind::<true>(&ctx);
+    PASS
+}
+
+#[cgroup_sock_addr(bind4)]
+fn netflow_bind4q(ctx: SockAddrContext) -> i32 {
+    udp::bind::<false>(&ctx);
+    PASS
+}
+
+#[cgroup_sock_addr(bind6)]
+fn netflow_bind6q(ctx: SockAddrContext) -> i32 {
+    udp::bind::<false>(&ctx);
     PASS
 }
 

@@ -10,7 +10,6 @@ use aya_ebpf::bindings::{
 };
 use aya_ebpf::helpers::bpf_get_netns_cookie;
 use aya_ebpf::programs::SockOpsContext;
-use aya_log_ebpf::warn;
 use netflow_common::flow::{basis, outcome, protocol, side};
 use netflow_common::loss::Loss;
 use netflow_common::{Address, FlowKey};
@@ -118,7 +117,6 @@ fn watch(ctx: &SockOpsContext, flags: u32) {
     let set = word!(ctx.ops, bpf_sock_ops_cb_flags) | flags;
     if ctx.set_cb_flags(set as i32).is_err() {
         account::lose(Loss::Callback);
-        warn!(ctx, "a TCP socket refused the callbacks {}", set);
     }
 }
 

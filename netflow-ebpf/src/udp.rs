@@ -44,34 +44,38 @@ pub(crate) struct Ends {
     own_port: u16,
 }
 
-/// The ends at an IPv4 hook.
-#[inline(always)]
-pub(crate) fn peer4(ctx: *mut bpf_sock_addr) -> Ends {
-    let peer = Address::from_v4_word(word!(ctx, user_ip4));
-    // SAFETY: the socket of the context is never null in these hooks.
-    let sock = unsafe { (*ctx).__bindgen_anon_1.sk };
-    let own = Address::from_v4_word(word!(sock, src_ip4));
-    Ends { peer, peer_port: peer_port(ctx), own, own_port: word!(sock, src_port) as u16 }
-}
+/// Which of the two hooks of a kind: a v4-mapped peer at an IPv6 one is an IPv4 one in every map.
+pub(crate) const V4: bool = false;
+pub(crate) const V6: bool = true;
 
-/// The ends at an IPv6 hook; a v4-mapped peer is an IPv4 one in every map.
 #[inline(always)]
-pub(crate) fn peer6(ctx: *mut bpf_sock_addr) -> Ends {
-    let peer = Address::from_v6_words([
+fn peer<const IS_V6: bool>(ctx: *mut bpf_sock_addr) -> Address {
+    if !IS_V6 {
+        return Address::from_v4_word(word!(ctx, user_ip4));
+    }
+    Address::from_v6_words([
         word!(ctx, user_ip6[0]),
         word!(ctx, user_ip6[1]),
         word!(ctx, user_ip6[2]),
         word!(ctx, user_ip6[3]),
-    ]);
-    // SAFETY: as above.
+    ])
+}
+
+#[inline(always)]
+fn ends<const IS_V6: bool>(ctx: *mut bpf_sock_addr) -> Ends {
+    // SAFETY: the socket of the context is never null in these hooks.
     let sock = unsafe { (*ctx).__bindgen_anon_1.sk };
-    let own = Address::from_v6_words([
-        word!(sock, src_ip6[0]),
-        word!(sock, src_ip6[1]),
-        word!(sock, src_ip6[2]),
-        word!(sock, src_ip6[3]),
-    ]);
-    Ends { peer, peer_port: peer_port(ctx), own, own_port: word!(sock, src_port) as u16 }
+    let own = if IS_V6 {
+        Address::from_v6_words([
+            word!(sock, src_ip6[0]),
+            word!(sock, src_ip6[1]),
+            word!(sock, src_ip6[2]),
+            word!(sock, src_ip6[3]),
+        ])
+    } else {
+        Address::from_v4_word(word!(sock, src_ip4))
+    };
+    Ends { peer: peer::<IS_V6>(ctx), peer_port: peer_port(ctx), own, own_port: word!(sock, src_port) as u16 }
 }
 
 #[inline(always)]
@@ -90,16 +94,16 @@ impl Ends {
             && self.peer_port != 0
             && self.own != self.peer
     }
+}
 
-    /// One word that says peer, port and epoch, for IPv4; 0 says nothing.
-    #[inline(always)]
-    fn tag(&self) -> u64 {
-        let [a, b, c, d] = self.peer.words_be;
-        if a | b != 0 || c != 0x0000_ffff_u32.to_be() {
-            return 0;
-        }
-        (u64::from(d) << 32) | (u64::from(self.peer_port) << 16) | u64::from(account::epoch() as u16)
+/// One word that says peer, port and epoch, for IPv4; 0 says nothing.
+#[inline(always)]
+fn tag(peer: &Address, port: u16) -> u64 {
+    let [a, b, c, d] = peer.words_be;
+    if a | b != 0 || c != 0x0000_ffff_u32.to_be() {
+        return 0;
     }
+    (u64::from(d) << 32) | (u64::from(port) << 16) | u64::from(account::epoch() as u16)
 }
 
 /// A socket's state and what its keys are made of.
@@ -160,7 +164,6 @@ fn state(ctx: &SockAddrContext) -> Option<*mut Socket> {
     let socket = unsafe { SOCKETS.get_or_insert_ptr_mut(ctx, None) };
     if socket.is_null() {
         account::lose(Loss::SocketState);
-        warn!(ctx, "no memory for the state of a UDP socket");
         return None;
     }
     Some(socket)
@@ -179,12 +182,12 @@ fn call(ctx: &SockAddrContext, socket: *mut Socket, ends: Ends) -> Call {
 }
 
 #[inline(always)]
-pub(crate) fn connect(ctx: &SockAddrContext, read: fn(*mut bpf_sock_addr) -> Ends) {
+pub(crate) fn connect<const IS_V6: bool>(ctx: &SockAddrContext) {
     if word!(ctx.sock_addr, protocol) != IPPROTO_UDP {
         return;
     }
     let Some(socket) = state(ctx) else { return };
-    let call = call(ctx, socket, read(ctx.sock_addr));
+    let call = call(ctx, socket, ends::<IS_V6>(ctx.sock_addr));
     let socket = call.socket();
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
@@ -223,15 +226,22 @@ fn drop_probe(call: &Call, now: u64) {
 }
 
 #[inline(always)]
-pub(crate) fn send(ctx: &SockAddrContext, read: fn(*mut bpf_sock_addr) -> Ends) {
-    let ends = read(ctx.sock_addr);
-    if !ends.is_flow() {
-        return;
-    }
+pub(crate) fn send<const IS_V6: bool>(ctx: &SockAddrContext) {
     let Some(socket) = state(ctx) else { return };
-    let tag = ends.tag();
+    let tag = tag(&peer::<IS_V6>(ctx.sock_addr), peer_port(ctx.sock_addr));
     // SAFETY: socket storage, checked not to be null.
-    if tag != 0 && unsafe { read_volatile(addr_of!((*socket).sent)) } == tag {
+    if tag == 0 || unsafe { read_volatile(addr_of!((*socket).sent)) } != tag {
+        send_anew::<IS_V6>(ctx.sock_addr, socket, tag);
+    }
+}
+
+/// Not the peer that this socket talked with last, or not in this epoch. A function of its own, so that the
+/// common way spills nothing: without CAP_PERFMON every spill costs a barrier.
+#[inline(never)]
+fn send_anew<const IS_V6: bool>(ctx: *mut bpf_sock_addr, socket: *mut Socket, tag: u64) {
+    let ctx = &SockAddrContext::new(ctx);
+    let ends = ends::<IS_V6>(ctx.sock_addr);
+    if !ends.is_flow() {
         return;
     }
     let call = call(ctx, socket, ends);
@@ -265,15 +275,22 @@ pub(crate) fn send(ctx: &SockAddrContext, read: fn(*mut bpf_sock_addr) -> Ends) 
 }
 
 #[inline(always)]
-pub(crate) fn receive(ctx: &SockAddrContext, read: fn(*mut bpf_sock_addr) -> Ends) {
-    let ends = read(ctx.sock_addr);
-    if !ends.is_flow() {
-        return;
-    }
+pub(crate) fn receive<const IS_V6: bool>(ctx: &SockAddrContext) {
     let Some(socket) = state(ctx) else { return };
-    let tag = ends.tag();
+    let tag = tag(&peer::<IS_V6>(ctx.sock_addr), peer_port(ctx.sock_addr));
     // SAFETY: socket storage, checked not to be null.
-    if tag != 0 && unsafe { read_volatile(addr_of!((*socket).received)) } == tag {
+    if tag == 0 || unsafe { read_volatile(addr_of!((*socket).received)) } != tag {
+        receive_anew::<IS_V6>(ctx.sock_addr, socket, tag);
+    }
+}
+
+/// Not the peer that this socket talked with last, or not in this epoch. A function of its own, so that the
+/// common way spills nothing: without CAP_PERFMON every spill costs a barrier.
+#[inline(never)]
+fn receive_anew<const IS_V6: bool>(ctx: *mut bpf_sock_addr, socket: *mut Socket, tag: u64) {
+    let ctx = &SockAddrContext::new(ctx);
+    let ends = ends::<IS_V6>(ctx.sock_addr);
+    if !ends.is_flow() {
         return;
     }
     let call = call(ctx, socket, ends);
@@ -306,15 +323,18 @@ pub(crate) fn receive(ctx: &SockAddrContext, read: fn(*mut bpf_sock_addr) -> End
     socket.received = tag;
 }
 
+/// `SAYS_SO`: whether it puts a failure into words. Kernels before 6.16 refuse the words without CAP_PERFMON.
 #[inline(always)]
-pub(crate) fn bind(ctx: &SockAddrContext) {
+pub(crate) fn bind<const SAYS_SO: bool>(ctx: &SockAddrContext) {
     if word!(ctx.sock_addr, protocol) != IPPROTO_UDP {
         return;
     }
     let port = peer_port(ctx.sock_addr);
-    if let Some(socket) = state(ctx) {
+    match state(ctx) {
         // SAFETY: socket storage, checked not to be null.
-        unsafe { (*socket).bound = if port == 0 { bound::ANY } else { bound::CHOSEN } };
+        Some(socket) => unsafe { (*socket).bound = if port == 0 { bound::ANY } else { bound::CHOSEN } },
+        None if SAYS_SO => warn!(ctx, "no memory for the state of a UDP socket"),
+        None => {}
     }
 }
 

@@ -54,7 +54,9 @@ fn both_ends_know_their_role_and_the_payload() {
     for ([client, server], up, down) in [(four, 10, 5_000), (six, 70_000, 0)] {
         let (client, server) = (observed.flows[&client], observed.flows[&server]);
         assert_eq!((client.connections, client.sent, client.received, client.open), (1, up, down, 0));
-        assert_eq!((server.connections, server.sent, server.received, server.open), (1, down, up, 0));
+        assert_eq!((server.connections, server.sent, server.open), (1, down, 0));
+        // The end that closes first cannot tell whether the other's FIN was among what it received.
+        assert!(server.received == up || server.received + 1 == up, "{server:?}");
     }
     assert_eq!(observed.flows.len(), 4, "{:#?}", observed.flows);
     assert_eq!(observed.lost_in_all(), 0);

@@ -67,6 +67,8 @@ const N_COUNTERS: usize = COUNTERS as usize;
 /// Attached programs and their maps. Dropping it detaches them.
 pub struct Capture {
     ebpf: Ebpf,
+    /// The programs that stay attached to the end.
+    lasting: Vec<&'static str>,
     cgroup: PathBuf,
     flows: Flows,
     overflow: Overflow,
@@ -85,7 +87,7 @@ impl Capture {
     /// Loads the programs and attaches them to the root of cgroup2. `now` is the wall clock.
     pub fn open(options: &Options, now: Time) -> Result<Self, Error> {
         let cgroup = cgroup::find(options.cgroup.as_deref())?;
-        let mut ebpf = load::load(options)?;
+        let (mut ebpf, lasting) = load::load(options)?;
         let mut window = Array::try_from(super::maps::take(&mut ebpf, map::WINDOW)?)
             .map_err(|source| Error::OpenMap { name: map::WINDOW, source: Box::new(source) })?;
         set(&mut window, u32::from(options.existing_window))?;
@@ -95,6 +97,7 @@ impl Capture {
             losses: Losses::open(&mut ebpf)?,
             messages: Messages::open(&mut ebpf),
             ebpf,
+            lasting,
             cgroup,
             window,
             is_window_open: options.existing_window,
@@ -112,7 +115,7 @@ impl Capture {
         let path = self.cgroup.as_path();
         let folder = File::open(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
         let window = self.is_window_open.then_some(program::EXISTING);
-        for name in load::LASTING.into_iter().chain(window) {
+        for &name in self.lasting.iter().chain(&window) {
             load::attach(&mut self.ebpf, name, &folder, path)?;
         }
         Ok(())
@@ -126,7 +129,7 @@ impl Capture {
     /// The names of the attached programs.
     pub fn programs(&self) -> Vec<&'static str> {
         let window = self.is_window_open.then_some(program::EXISTING);
-        load::LASTING.into_iter().chain(window).collect()
+        self.lasting.iter().copied().chain(window).collect()
     }
 
     /// Takes what was counted since the last drain. `now` is the wall clock.
@@ -181,7 +184,7 @@ impl Capture {
     /// Detaches everything and takes the last of what was counted.
     pub fn finish(mut self, now: Time) -> Result<Drained, Error> {
         self.stop_existing()?;
-        for name in load::LASTING {
+        for name in self.lasting.clone() {
             load::unload(&mut self.ebpf, name)?;
         }
         let clock = Clock { now, now_ns: monotonic_ns() };

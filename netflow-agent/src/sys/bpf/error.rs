@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub enum Error {
     #[error("read {path}")]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("Linux {release} is too old: 5.15 or newer is needed")]
+    Kernel { release: String },
     #[error("no cgroup2 file system is mounted here")]
     NoCgroup2,
     #[error("`{path}` is not on a cgroup2 file system")]

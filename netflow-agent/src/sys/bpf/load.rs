@@ -10,39 +10,54 @@ use aya::programs::{CgroupSkbAttachType, Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use netflow_common::names::{map, program};
 
-use super::{Error, Options};
+use super::{Error, Options, require};
 
 /// The object that the build script chose.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netflow.o"));
 
 /// The programs that stay attached, in the order of attaching: those that learn of a socket before those that
-/// ask about it.
-pub(super) const LASTING: [&str; 10] = [
-    program::TCP,
-    program::RELEASE,
-    program::BIND4,
-    program::BIND6,
-    program::CONNECT4,
-    program::CONNECT6,
-    program::SENDMSG4,
-    program::SENDMSG6,
-    program::RECVMSG4,
-    program::RECVMSG6,
+/// ask about it. Beside each what takes its place on a kernel that refuses it.
+const LASTING: [(&str, Option<&str>); 10] = [
+    (program::TCP, None),
+    (program::RELEASE, None),
+    (program::BIND4, Some(program::QUIET_BIND4)),
+    (program::BIND6, Some(program::QUIET_BIND6)),
+    (program::CONNECT4, None),
+    (program::CONNECT6, None),
+    (program::SENDMSG4, None),
+    (program::SENDMSG6, None),
+    (program::RECVMSG4, None),
+    (program::RECVMSG6, None),
 ];
 
-/// Loads every program and map, and attaches nothing.
-pub(super) fn load(options: &Options) -> Result<Ebpf, Error> {
+/// Loads every program and map, and attaches nothing. Returns the names of the programs that are to stay.
+pub(super) fn load(options: &Options) -> Result<(Ebpf, Vec<&'static str>), Error> {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    if !require::is_new_enough(&release) {
+        return Err(Error::Kernel { release });
+    }
     let mut ebpf = EbpfLoader::new()
         .map_max_entries(map::FLOWS[0], options.entries)
         .map_max_entries(map::FLOWS[1], options.entries)
         .map_max_entries(map::OVERFLOW, options.ring_bytes)
         .load(OBJECT)
         .map_err(|source| Error::Load { source: Box::new(source) })?;
-    let window = options.existing_window.then_some(program::EXISTING);
-    for name in LASTING.into_iter().chain(window) {
-        load_program(&mut ebpf, name)?;
+    let mut names = Vec::new();
+    for (name, instead) in LASTING {
+        let loaded = load_program(&mut ebpf, name);
+        names.push(match (loaded, instead) {
+            (Ok(()), _) => name,
+            (Err(_refused), Some(instead)) => {
+                load_program(&mut ebpf, instead)?;
+                instead
+            }
+            (Err(error), None) => return Err(error),
+        });
     }
-    Ok(ebpf)
+    if options.existing_window {
+        load_program(&mut ebpf, program::EXISTING)?;
+    }
+    Ok((ebpf, names))
 }
 
 /// How often a load is tried again that a signal has interrupted: as often as libbpf does.

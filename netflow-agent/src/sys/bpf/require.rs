@@ -61,11 +61,16 @@ pub fn check(cgroup: Option<&Path>) -> Vec<Check> {
     checks
 }
 
-fn kernel(release: &str) -> Check {
+/// Whether a kernel of this release has what the programs ask for.
+pub(super) fn is_new_enough(release: &str) -> bool {
     let mut numbers =
         release.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version >= OLDEST {
+    version >= OLDEST
+}
+
+fn kernel(release: &str) -> Check {
+    if is_new_enough(release) {
         Check::good("kernel", release)
     } else {
         Check::missing("kernel", release, "needs Linux 5.15 or newer")
@@ -164,7 +169,7 @@ fn company(folder: &Path) -> Check {
 fn trial() -> Check {
     let options = Options { entries: 64, ring_bytes: 4_096, ..Options::default() };
     match load::load(&options) {
-        Ok(ebpf) => Check::good("load", format!("{} programs load", ebpf.programs().count())),
+        Ok((_ebpf, names)) => Check::good("load", format!("{} programs load", names.len() + 1)),
         Err(error) => Check::missing("load", chain(&error), error.hint().unwrap_or("see the cause")),
     }
 }
