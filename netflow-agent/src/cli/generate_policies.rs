@@ -46,10 +46,6 @@ pub struct Args {
     #[arg(long)]
     include_system: bool,
 
-    /// The agent's own namespace: a peer only
-    #[arg(long, value_name = "NAME", default_value = "netflow-system")]
-    agent_namespace: String,
-
     /// Nodes as peers: `exact` (each address seen), `cidr=RANGE[,RANGE]`, or `any`
     #[arg(long, value_name = "HOW", default_value = "exact", value_parser = nodes)]
     nodes: Nodes,
@@ -247,7 +243,7 @@ fn options(args: &Args, inventory: &Inventory<'_>) -> Result<Options, Failure> {
     if args.include_system {
         options.peers_only.clear();
     } else {
-        options.peers_only.insert(Arc::from(args.agent_namespace.as_str()));
+        options.peers_only.insert(Arc::from(args.source.agent_namespace()));
     }
     if let Some(path) = &args.review {
         let name = path.display();

@@ -93,3 +93,13 @@ impl Command {
         self.verb.run(streams)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_flag_of_a_verb_is_there_twice() {
+        <Command as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -45,6 +45,16 @@ pub struct SourceArgs {
     pub cluster: super::cluster::ClusterArgs,
 }
 
+impl SourceArgs {
+    /// The namespace of the agents, which is nobody's to police.
+    pub fn agent_namespace(&self) -> &str {
+        #[cfg(feature = "cluster")]
+        return &self.cluster.agent_namespace;
+        #[cfg(not(feature = "cluster"))]
+        "netflow"
+    }
+}
+
 /// What an answer lacks that the data itself cannot tell, in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lacks {
