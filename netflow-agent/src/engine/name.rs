@@ -48,7 +48,9 @@ enum Owner {
 
 #[derive(Clone, Debug)]
 struct Namespace {
-    owner: Owner,
+    owner: Option<Owner>,
+    /// Its own addresses, as its connections had them.
+    addresses: Vec<IpAddr>,
     /// Known by its cgroup, or by an address that nobody else claimed for long enough.
     sure: bool,
     since: Time,
@@ -71,6 +73,8 @@ impl Names {
     const LATE_SECONDS: i64 = 900;
     /// Namespaces remembered; the longest unseen go first.
     const NAMESPACES: usize = 8_192;
+    /// Addresses remembered of one namespace: both families, and what may come besides.
+    const ADDRESSES: usize = 4;
     /// How long an address alone must name a namespace before it is believed: events are seconds late.
     const TRIAL_SECONDS: i64 = 60;
 
@@ -135,18 +139,19 @@ impl Names {
                 None => (self.by_address(sample), !self.live),
             },
         };
-        let sure = match (sample.netns, &owner) {
-            (Some(netns), Some(owner)) => self.learn(netns, owner, sure, sample),
-            _ => sure,
+        let sure = match sample.netns {
+            Some(netns) => self.learn(netns, owner.as_ref(), sure, sample),
+            None => sure,
         };
+        // A wildcard socket has the address that other sockets of its namespace have.
+        let local = sample.local.or_else(|| self.address_in_namespace(sample));
         match owner {
             Some(Owner::Pod(uid)) if sure || sample.local.is_none() => Named::Pod(uid),
             Some(Owner::Foreign) => Named::Foreign,
-            Some(Owner::Host) => sample
-                .local
+            Some(Owner::Host) => local
                 .or_else(|| self.addresses.own_address(sample.remote))
                 .map_or(Named::NotYet, Named::Local),
-            Some(Owner::Pod(_)) | None => sample.local.map_or(Named::NotYet, Named::Local),
+            Some(Owner::Pod(_)) | None => local.map_or(Named::NotYet, Named::Local),
         }
     }
 
@@ -180,7 +185,7 @@ impl Names {
     }
 
     fn by_netns(&self, sample: &Sample) -> Option<Owner> {
-        self.netns.get(&sample.netns?).filter(|it| it.sure).map(|it| it.owner.clone())
+        self.netns.get(&sample.netns?).filter(|it| it.sure).and_then(|it| it.owner.clone())
     }
 
     fn by_address(&self, sample: &Sample) -> Option<Owner> {
@@ -195,18 +200,28 @@ impl Names {
     /// Keeps whose namespace this is; gives back whether that is sure by now. With live events, an address
     /// alone is believed only after a while: the event that its holder changed may still be on its way, and
     /// until it is believed the sample's address and time stand for the pod.
-    fn learn(&mut self, netns: u64, owner: &Owner, sure: bool, sample: &Sample) -> bool {
+    fn learn(&mut self, netns: u64, owner: Option<&Owner>, sure: bool, sample: &Sample) -> bool {
         let held = self.netns.get(&netns);
-        let another = held.is_some_and(|it| it.owner != *owner);
-        let owner = match held {
+        let owner = match (held, owner) {
+            (Some(it), None) => it.owner.clone(),
             // Two owners that are both sure of one namespace: pods of the host's network.
-            Some(it) if another && it.sure && sure && !matches!(it.owner, Owner::Foreign) => Owner::Host,
-            _ => owner.clone(),
+            (Some(it), Some(owner)) if it.sure && sure && differ(it.owner.as_ref(), owner) => {
+                Some(Owner::Host)
+            }
+            (_, owner) => owner.cloned(),
         };
         let since = held.filter(|it| it.owner == owner).map_or(sample.first, |it| it.since.min(sample.first));
-        let believed = sample.last >= since.plus_seconds(Self::TRIAL_SECONDS);
-        let sure = sure || (believed && !self.has_another_namespace(&owner, netns));
-        self.netns.insert(netns, Namespace { owner, sure, since, seen: sample.last });
+        let believed = owner.is_some() && sample.last >= since.plus_seconds(Self::TRIAL_SECONDS);
+        let sure = sure || (believed && !self.has_another_namespace(owner.as_ref(), netns));
+        let sure = sure && owner.is_some();
+        let mut addresses = held.map(|it| it.addresses.clone()).unwrap_or_default();
+        if let Some(local) = sample.local
+            && !addresses.contains(&local)
+        {
+            addresses.truncate(Self::ADDRESSES - 1);
+            addresses.insert(0, local);
+        }
+        self.netns.insert(netns, Namespace { owner, addresses, sure, since, seen: sample.last });
         if self.netns.len() > Self::NAMESPACES {
             let oldest = self.netns.iter().min_by_key(|(_, it)| it.seen).map(|(netns, _)| *netns);
             if let Some(oldest) = oldest {
@@ -216,10 +231,15 @@ impl Names {
         sure
     }
 
+    fn address_in_namespace(&self, sample: &Sample) -> Option<IpAddr> {
+        let held = self.netns.get(&sample.netns?)?;
+        held.addresses.iter().find(|ip| ip.is_ipv4() == sample.remote.is_ipv4()).copied()
+    }
+
     /// A pod has one namespace: an address in a second one has a new holder.
-    fn has_another_namespace(&self, owner: &Owner, netns: u64) -> bool {
-        matches!(owner, Owner::Pod(_))
-            && self.netns.iter().any(|(other, it)| *other != netns && it.sure && it.owner == *owner)
+    fn has_another_namespace(&self, owner: Option<&Owner>, netns: u64) -> bool {
+        matches!(owner, Some(Owner::Pod(_)))
+            && self.netns.iter().any(|(other, it)| *other != netns && it.sure && it.owner.as_ref() == owner)
     }
 
     fn home(&self, pod: &Pod) -> Home {
@@ -231,4 +251,9 @@ impl Names {
             Home::Ours
         }
     }
+}
+
+/// Whether what was known of a namespace and what is now said of it cannot both be one pod's.
+fn differ(known: Option<&Owner>, owner: &Owner) -> bool {
+    known.is_some_and(|known| known != owner && *known != Owner::Foreign && *owner != Owner::Foreign)
 }

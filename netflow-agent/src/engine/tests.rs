@@ -212,6 +212,18 @@ fn a_reused_address_never_gets_the_other_pods_name() {
     }
 }
 
+/// A pod that lives a second: gone before a listing of the cgroup tree saw it, known by its TCP alone.
+#[test]
+fn a_short_lived_pods_wildcard_socket_has_its_namespaces_address() {
+    let mut engine = engine();
+    applied(&mut engine, Object::Pod(pod("other", "node-a", &["10.244.1.6"])), 0);
+    drop(engine.step(Input::Sample(wildcard(9, Some(77), 0))));
+    drop(engine.step(Input::Sample(Sample { netns: Some(9), ..sample("10.244.1.5", "10.96.0.1", 443, 0) })));
+    let batch = drained(&mut engine, 10);
+    let ends: Vec<_> = batch.flows.iter().map(|flow| (flow.key.local, flow.key.pod.as_deref())).collect();
+    assert_eq!(ends, [(Some(ip("10.244.1.5")), None); 2], "address and time decide");
+}
+
 #[test]
 fn with_live_events_an_address_is_believed_after_a_while() {
     let mut engine = engine();
