@@ -17,7 +17,9 @@ pub(super) fn find(scene: &Scene<'_>, report: &mut Report) {
     let at = |rule: &RuleAt<'_>| policies.iter().position(|policy| core::ptr::eq(policy, rule.policy));
     for rule in &rules {
         let Some(policy) = at(rule) else { continue };
-        let covered = covered_by(scene, policy, rule);
+        // What matches nothing is another finding.
+        let nothing = !rule.ports.is_empty() && rule.numbers().is_empty() && rule.names().is_empty();
+        let covered = if nothing { None } else { covered_by(scene, policy, rule) };
         by_policy.entry(policy).or_default().push((rule.direction, rule.index, covered));
     }
     for (index, policy) in policies.iter().enumerate() {
@@ -87,7 +89,8 @@ fn covers(scene: &Scene<'_>, wide: &Rule, narrow: &Rule) -> bool {
         (Peers::Any, _) => true,
         (Peers::Listed { .. }, Peers::Any) => false,
         (Peers::Listed { classes, blocks, .. }, Peers::Listed { classes: own, blocks: ranges, .. }) => {
-            own.iter().all(|class| classes.contains(class))
+            (own.iter().next().is_some() || !ranges.is_empty())
+                && own.iter().all(|class| classes.contains(class))
                 && ranges.iter().all(|range| {
                     blocks.iter().any(|block| {
                         block == range || (block.except.is_empty() && block.net.contains(&range.net))
