@@ -7,11 +7,15 @@ use clap::ValueEnum;
 use ipnet::IpNet;
 
 use super::source::{Loaded, SourceArgs, load};
-use super::{Exit, Failure, Streams, policy_dir};
+use super::files::{self, Files};
+use super::{Exit, Failure, Streams, policy_diff, policy_dir};
+use crate::evaluate::Snapshot;
+use crate::policy::Policy;
+use crate::render::assertions;
 use crate::edge::{Joined, join};
 use crate::assess;
 use crate::identity::{Inventory, WorkloadName};
-use crate::manifest::{NetworkPolicy, cni::Cni};
+use crate::manifest::{Labels, NetworkPolicy, Object, cni::Cni};
 use crate::net::Direction;
 use crate::policy::{External, Nodes, Options, Recommendation, caller_gaps, generate, is_ours, observed_gaps};
 use crate::render::kubernetes::{self, Detail};
@@ -85,6 +89,22 @@ pub struct Args {
     /// Write one file per policy into a folder per namespace, and kustomization.yaml
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
+
+    /// Print what applying would change, in YAML and in meaning, instead of the policies
+    #[arg(long, conflicts_with_all = ["output", "output_dir", "suggest_review"])]
+    diff: bool,
+
+    /// Leave out policies that are in force as they would be generated
+    #[arg(long, conflicts_with = "output_dir")]
+    only_changed: bool,
+
+    /// The policies in force, for `--diff` and `--only-changed`; without it those that the data shows
+    #[command(flatten)]
+    live: Files,
+
+    /// Write what must stay allowed and denied, for `assert --assertions`
+    #[arg(long, value_name = "FILE")]
+    assertions: Option<PathBuf>,
 
     /// List every gap instead of the first five of each kind
     #[arg(long)]
@@ -200,24 +220,59 @@ fn print(
         Evidence::Full => Detail::Full,
     };
     let objects = loaded.recording.objects.iter().map(|observed| &*observed.object);
-    if let Some(dir) = &args.output_dir {
-        let files = policy_dir::render(&answer.policies, detail)?;
-        let mut policies: Vec<NetworkPolicy> = Vec::new();
+    let mut bytes = Vec::new();
+    let mut files = Vec::new();
+    let mut policies: Vec<NetworkPolicy> = Vec::new();
+    if args.output_dir.is_some() {
+        files = policy_dir::render(&answer.policies, detail)?;
         for file in files.iter().filter(|file| file.is_policy) {
             policies.extend(proof::parse(&file.path, &file.bytes)?);
         }
-        proof::prove(policies, objects, &joined.edges, answer)?;
+    } else {
+        match args.output {
+            Output::Yaml => kubernetes::yaml(&answer.policies, detail, &mut bytes)?,
+            Output::Json => kubernetes::json(&answer.policies, &mut bytes)?,
+        }
+        policies = proof::parse("the generated stream", &bytes)?;
+    }
+    let cluster = proof::prove(policies.clone(), objects.clone(), &joined.edges, answer)?;
+    if let Some(path) = &args.assertions {
+        let mut intent = Vec::new();
+        assertions::assertions(&joined.edges, answer, &cluster, &mut intent)?;
+        policy_dir::replace(path, &intent)?;
+    }
+    if let Some(dir) = &args.output_dir {
         policy_dir::write(dir, &files)?;
-        return Ok(());
+    } else if args.diff || args.only_changed {
+        let live = live(args, loaded, streams)?;
+        if args.diff {
+            let snapshot = Arc::new(Snapshot::new(objects));
+            policy_diff::print(&snapshot, &live, &policies, streams.out)?;
+        } else {
+            let changed = answer.policies.iter().zip(&policies).filter(|(_, one)| !policy_diff::is_in_force(one, &live));
+            let changed: Vec<Policy> = changed.map(|(policy, _)| policy.clone()).collect();
+            match args.output {
+                Output::Yaml => kubernetes::yaml(&changed, detail, streams.out)?,
+                Output::Json => kubernetes::json(&changed, streams.out)?,
+            }
+        }
+    } else {
+        streams.out.write_all(&bytes)?;
     }
-    let mut bytes = Vec::new();
-    match args.output {
-        Output::Yaml => kubernetes::yaml(&answer.policies, detail, &mut bytes)?,
-        Output::Json => kubernetes::json(&answer.policies, &mut bytes)?,
-    }
-    proof::prove(proof::parse("the generated stream", &bytes)?, objects, &joined.edges, answer)?;
-    streams.out.write_all(&bytes)?;
     Ok(())
+}
+
+/// The policies in force: those of `-f`, else those that the data shows.
+fn live(args: &Args, loaded: &Loaded, streams: &mut Streams<'_>) -> Result<Vec<NetworkPolicy>, Failure> {
+    if args.live.filename.is_empty() {
+        return Ok(loaded.inventory().policies.into_iter().cloned().collect());
+    }
+    let manifests = files::read(&args.live, streams)?;
+    let policies = manifests.objects.into_iter().filter_map(|placed| match placed.object {
+        Object::NetworkPolicy(policy) => Some(policy),
+        _ => None,
+    });
+    Ok(policies.collect())
 }
 
 fn options(args: &Args, inventory: &Inventory<'_>) -> Result<Options, Failure> {
@@ -244,6 +299,7 @@ fn options(args: &Args, inventory: &Inventory<'_>) -> Result<Options, Failure> {
         options.peers_only.clear();
     } else {
         options.peers_only.insert(Arc::from(args.source.agent_namespace()));
+        options.peers_only.extend(agent_namespaces(inventory));
     }
     if let Some(path) = &args.review {
         let name = path.display();
@@ -253,9 +309,19 @@ fn options(args: &Args, inventory: &Inventory<'_>) -> Result<Options, Failure> {
     Ok(options)
 }
 
+/// Where agents run, by their label.
+fn agent_namespaces(inventory: &Inventory<'_>) -> impl Iterator<Item = Arc<str>> {
+    let label = |labels: &Labels, key: &str, value: &str| labels.get(key).is_some_and(|has| **has == *value);
+    let agents = inventory.pods.iter().map(|known| &known.pod.meta).filter(move |meta| {
+        label(&meta.labels, "app.kubernetes.io/name", "netflow")
+            && label(&meta.labels, "app.kubernetes.io/component", "agent")
+    });
+    agents.map(|meta| Arc::clone(&meta.namespace))
+}
+
 fn foreign(answer: &Recommendation, inventory: &Inventory<'_>) -> Result<(), Failure> {
     let clash = inventory.policies.iter().find(|live| {
-        let same = |policy: &crate::policy::Policy| {
+        let same = |policy: &Policy| {
             *policy.namespace == *live.meta.namespace && *policy.name == *live.meta.name
         };
         !is_ours(&live.meta) && answer.policies.iter().any(same)

@@ -13,6 +13,7 @@ pub mod filter;
 pub mod judged;
 mod local;
 pub mod plugin;
+pub mod policy_diff;
 pub mod policy_dir;
 pub mod source;
 

@@ -86,7 +86,8 @@ pub fn write(dir: &Path, files: &[File]) -> Result<(), DirError> {
     remove_stale(dir, files)
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), DirError> {
+/// Writes beside, then renames.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), DirError> {
     let failed = |op| move |source| DirError::Io { op, path: path.to_owned(), source };
     if fs::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());
@@ -94,7 +95,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), DirError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed("make the folder of"))?;
     }
-    let beside = path.with_extension("yaml.new");
+    let beside = path.with_extension("new");
     let mut file = fs::File::create(&beside).map_err(failed("write beside"))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write beside"))?;
     fs::rename(&beside, path).map_err(failed("rename into"))

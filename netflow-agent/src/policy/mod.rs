@@ -45,6 +45,9 @@ pub use selector::Selector;
 /// The label by which our policies are known as ours.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "netflow");
 
+/// Where clouds answer which rights a machine has.
+pub const METADATA_SERVICE: std::net::IpAddr = sift::METADATA[0];
+
 /// Whether an object was written by us.
 pub fn is_ours(meta: &Meta) -> bool {
     meta.labels.get(MANAGED_BY.0).is_some_and(|value| &**value == MANAGED_BY.1)

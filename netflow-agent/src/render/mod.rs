@@ -1,6 +1,7 @@
 //! What people and other tools read. In: rule sets, edges, gaps, tables. Out: YAML, JSON and text, byte for
 //! byte the same for the same content.
 
+pub mod assertions;
 pub mod audit;
 pub mod change;
 pub mod connectivity;

@@ -17,13 +17,13 @@ pub enum Unproven {
     Denied(Vec<String>),
 }
 
-/// Replays every edge that is not withheld or unjudgeable against the policies in these bytes.
+/// The cluster under these policies, once it allows every edge that is not withheld or unjudgeable.
 pub fn prove<'a>(
     policies: Vec<NetworkPolicy>,
     objects: impl Iterator<Item = &'a Object>,
     edges: &[Edge],
     answer: &Recommendation,
-) -> Result<(), Unproven> {
+) -> Result<Cluster, Unproven> {
     if policies.len() != answer.policies.len() {
         let text =
             format!("{} policies were written and {} are read back", answer.policies.len(), policies.len());
@@ -44,7 +44,7 @@ pub fn prove<'a>(
         })
         .map(|(edge, _)| crate::policy::words::edge(&edge.key))
         .collect();
-    if denied.is_empty() { Ok(()) } else { Err(Unproven::Denied(denied)) }
+    if denied.is_empty() { Ok(cluster) } else { Err(Unproven::Denied(denied)) }
 }
 
 /// The policies in a stream or list that was just rendered, read and validated as the API server does.
