@@ -27,6 +27,31 @@ pub(super) fn read_folder(folder: &Path, reader: &mut Reader) -> Result<(), Fail
     })
 }
 
+/// Hands over what the running agent saves, batch by batch, until it ends.
+#[cfg(unix)]
+pub(super) fn follow_agent(
+    socket: Option<&Path>,
+    each: &mut dyn FnMut(&crate::recording::Recording, Window) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    use crate::api::routes::FOLLOW;
+    use crate::sys::ask;
+
+    let socket = socket.map_or_else(|| Path::new(store::FOLDER).join(store::SOCKET), Path::to_owned);
+    let mut answer = ask::get(&socket, FOLLOW).map_err(|error| {
+        let hint = error.hint().map(str::to_owned);
+        hinted(Failure::from(error), hint)
+    })?;
+    super::follow::follow(&format!("the agent at {}", socket.display()), &mut answer, each)
+}
+
+#[cfg(not(unix))]
+pub(super) fn follow_agent(
+    _socket: Option<&Path>,
+    _each: &mut dyn FnMut(&crate::recording::Recording, Window) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    Err(Failure::usage("there is no agent to follow here"))
+}
+
 /// What the running agent knows of the window; without a socket named, the one of the default folder.
 #[cfg(unix)]
 pub(super) fn read_agent(socket: Option<&Path>, window: Window, reader: &mut Reader) -> Result<(), Failure> {

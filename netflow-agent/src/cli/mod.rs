@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod exit;
 pub mod files;
 pub mod filter;
+mod follow;
 pub mod judged;
 mod local;
 pub mod plugin;

@@ -156,7 +156,7 @@ fn finish(
 
 #[cfg(feature = "cluster")]
 impl SourceArgs {
-    fn asks_the_cluster(&self, called: super::plugin::Called) -> bool {
+    pub(super) fn asks_the_cluster(&self, called: super::plugin::Called) -> bool {
         let elsewhere = self.state_dir.is_some() || self.agent.is_some();
         !elsewhere && (self.cluster.is_named() || called == super::plugin::Called::Plugin)
     }

@@ -139,6 +139,42 @@ fn verbs_ask_a_live_agent_and_read_a_stopped_ones_folder() {
 }
 
 #[test]
+fn followed_edges_come_as_they_happen() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let lab = lab_of!("traffic::followed_edges_come_as_they_happen", 2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state, inventory) = (folder.path().join("state"), folder.path().join("cluster.yaml"));
+    fs::write(&inventory, manifests(&lab)).expect("manifests");
+    let path = inventory.to_string_lossy();
+    let agent = Agent::start(&lab, &state, &["--inventory", &path, "--interval", "100ms"]);
+    let mut following = Command::new(env!("CARGO_BIN_EXE_netflow-agent"))
+        .args(["observe", "--follow", "-o", "json", "--agent"])
+        .arg(state.join("agent.sock"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("follow");
+    let mut lines = BufReader::new(following.stdout.take().expect("piped")).lines();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let line = std::thread::scope(|scope| {
+        // It may begin to follow a little later: the traffic goes on until it has told.
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                converse(lab.pod(0), lab.pod(1), 8080, 1);
+            }
+        });
+        let line = lines.next().expect("a line").expect("a line");
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        line
+    });
+    assert!(line.contains("\"name\":\"web\"") && line.contains("\"port\":8080"), "{line}");
+    agent.stop();
+    // The agent's end is the stream's end.
+    drop(lines);
+    following.wait().expect("it ends");
+}
+
+#[test]
 fn what_happens_just_before_the_end_is_in_the_last_drain() {
     let lab = lab_of!("traffic::what_happens_just_before_the_end_is_in_the_last_drain", 2);
     let folder = tempfile::tempdir().expect("a folder");
