@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::edge::EdgeKey;
+use crate::manifest;
 use crate::manifest::cni::Cni;
-use crate::manifest::{self, Manifests};
 
 mod and_or;
 mod cross_namespace;
@@ -132,15 +132,6 @@ pub fn audit(scene: &Scene<'_>, manifests: &[manifest::Finding], options: &Optio
     report.0.sort();
     report.0.dedup();
     report.0
-}
-
-/// Policies of other dialects that were read and not judged.
-pub fn not_judged(manifests: &Manifests) -> Vec<String> {
-    let titles = manifests.objects.iter().filter_map(|placed| match &placed.object {
-        object @ manifest::Object::OtherPolicy { .. } => Some(object.title()),
-        _ => None,
-    });
-    titles.collect()
 }
 
 #[cfg(test)]

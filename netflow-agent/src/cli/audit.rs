@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::files::{self, Files};
+use super::plugin::Called;
 use super::source::{self, SourceArgs};
 use super::{Exit, Failure, Streams};
 use crate::audit::{self, Options, Scene, Severity};
@@ -95,12 +96,15 @@ fn selector(text: &str) -> Result<LabelSelector, String> {
 }
 
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
-    if args.files.filename.is_empty() && args.source.input.is_empty() {
+    // As kubectl's plugin, without manifests, it is the cluster that is audited.
+    let live = args.files.filename.is_empty() && streams.called == Called::Plugin;
+    let asked = live || files::names_a_source(&args.source);
+    if args.files.filename.is_empty() && !asked {
         return Err(Failure::usage("nothing to audit")
             .with_hint("name manifests with `-f FILE|FOLDER|-`, a recording with `--input FILE`, or both"));
     }
     let manifests = files::load(&args.files.filename, args.files.recursive, streams)?;
-    let (recorded, observed) = observed(&args.source, streams)?;
+    let (recorded, observed, whole) = observed(asked.then_some(&args.source), streams)?;
     // What is written in the manifests replaces what was recorded.
     let objects: Vec<&Object> = {
         let written: BTreeSet<_> = manifests.objects.iter().map(|placed| placed.object.title()).collect();
@@ -132,24 +136,21 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         FailOn::Error => Severity::Error,
     });
     let bad = least.is_some_and(|least| findings.iter().any(|finding| finding.severity <= least));
-    Ok(if bad { Exit::Findings } else { Exit::Done })
+    Ok(if bad { Exit::Findings } else { whole })
 }
 
-type Recorded = (Vec<Arc<Object>>, Option<BTreeSet<EdgeKey>>);
+type Recorded = (Vec<Arc<Object>>, Option<BTreeSet<EdgeKey>>, Exit);
 
-/// The objects and edges of the recording, if one is named.
-fn observed(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Recorded, Failure> {
-    if args.input.is_empty() {
-        return Ok((Vec::new(), None));
-    }
+/// The objects and edges of the source, if one is named, and how a verb without findings ends.
+fn observed(args: Option<&SourceArgs>, streams: &mut Streams<'_>) -> Result<Recorded, Failure> {
+    let Some(args) = args else {
+        return Ok((Vec::new(), None, Exit::Done));
+    };
     let loaded = source::load(args, streams)?;
     loaded.report(streams)?;
     let joined = edge::join(&loaded.recording, &loaded.inventory(), loaded.window);
     let edges = joined.edges.iter().map(|edge| edge.key.clone()).collect();
-    let until = loaded.window.to;
-    // As of the window's end: what ended before is history.
-    let objects = loaded.recording.objects.iter().filter(|one| one.to.is_none_or(|to| to >= until));
-    Ok((objects.map(|one| Arc::clone(&one.object)).collect(), Some(edges)))
+    Ok((files::current(&loaded), Some(edges), loaded.exit()))
 }
 
 fn incomplete(scene: &Scene<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {

@@ -1,17 +1,18 @@
 //! `diff`: what two policy sets judge differently.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use super::files::{self, Files};
+use super::source::{self, SourceArgs};
 use super::{Exit, Failure, Streams};
-use crate::audit::not_judged;
 use crate::compare::compare;
 use crate::connectivity::Connectivity;
 use crate::evaluate::{Cluster, Snapshot};
-use crate::manifest::{Manifests, NetworkPolicy, Object};
+use crate::manifest::{NetworkPolicy, Object};
 use crate::render::change;
 
 /// How the difference is written.
@@ -24,13 +25,14 @@ enum Output {
 
 /// Compare the policies of A and B by what they allow, workload by workload. Pods, namespaces and workloads of
 /// both, and of `-f`, are the cluster that both are judged on. Equal meaning prints nothing; a difference
-/// exits with 3.
+/// exits with 3. `live` stands for the policies of the cluster, or of a recording.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   netflow-agent diff policies/ changed/ -f cluster.yaml
+  netflow-agent generate-policies --input a.jsonl | netflow-agent diff live - --input a.jsonl
   git show HEAD:policy.yaml | netflow-agent diff - policy.yaml -f pods.yaml -o json")]
 pub struct Args {
-    /// The policies before: a file, a folder, or `-`
+    /// The policies before: a file, a folder, `-`, or `live`
     #[arg(value_name = "A")]
     before: PathBuf,
     /// The policies after
@@ -38,25 +40,49 @@ pub struct Args {
     after: PathBuf,
     #[command(flatten)]
     files: Files,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
+/// The word for the policies of the source.
+const LIVE: &str = "live";
+
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
-    let mut read = |name: PathBuf| -> Result<Manifests, Failure> {
+    let is_live = |name: &Path| name == Path::new(LIVE);
+    let asked = is_live(&args.before) || is_live(&args.after) || files::names_a_source(&args.source);
+    let live = if asked {
+        let loaded = source::load(&args.source, streams)?;
+        loaded.report(streams)?;
+        files::current(&loaded)
+    } else {
+        Vec::new()
+    };
+    let mut read = |name: PathBuf| -> Result<Vec<Object>, Failure> {
+        if is_live(&name) {
+            return Ok(live.iter().map(|object| Object::clone(object)).collect());
+        }
         let manifests = files::load(&[name], args.files.recursive, streams)?;
         files::accept(&manifests, streams)?;
-        Ok(manifests)
+        Ok(manifests.objects.into_iter().map(|placed| placed.object).collect())
     };
     let (before, after) = (read(args.before)?, read(args.after)?);
     let others = files::read(&args.files, streams)?;
-    for title in [&before, &after, &others].into_iter().flat_map(not_judged) {
-        writeln!(streams.err, "incomplete: {title} is of another dialect and is not judged")?;
+    let mut dialects = BTreeSet::new();
+    // Of two objects of one name the last counts: A and B may replace what `-f` and the source have.
+    let all = (live.iter().map(AsRef::as_ref))
+        .chain(others.objects.iter().map(|placed| &placed.object))
+        .chain(&before)
+        .chain(&after);
+    let all: Vec<&Object> = all.collect();
+    for object in all.iter().filter(|object| matches!(object, Object::OtherPolicy { .. })) {
+        if dialects.insert(object.title()) {
+            writeln!(streams.err, "incomplete: {} is of another dialect and is not judged", object.title())?;
+        }
     }
-    // Of two objects of one name the last counts: `-f` first, so that A and B may replace what is in it.
-    let all = others.objects.iter().chain(&before.objects).chain(&after.objects);
-    let snapshot = Arc::new(Snapshot::new(all.map(|placed| &placed.object)));
+    let snapshot = Arc::new(Snapshot::new(all));
     let (old, new) = (policies(&before), policies(&after));
     if snapshot.subjects().next().is_none() && old != new {
         return Err(Failure::from("no pod or workload to compare the policies on")
@@ -79,8 +105,8 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     Ok(if changes.is_empty() { Exit::Done } else { Exit::Findings })
 }
 
-fn policies(manifests: &Manifests) -> Vec<NetworkPolicy> {
-    let policies = manifests.objects.iter().filter_map(|placed| match &placed.object {
+fn policies(objects: &[Object]) -> Vec<NetworkPolicy> {
+    let policies = objects.iter().filter_map(|object| match object {
         Object::NetworkPolicy(policy) => Some(policy.clone()),
         _ => None,
     });

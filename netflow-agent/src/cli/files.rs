@@ -2,9 +2,11 @@
 //! server would refuse ends the verb; what it would only warn about is said on stderr.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::source::{Loaded, SourceArgs};
 use super::{Failure, Streams};
-use crate::manifest::{Manifests, Severity};
+use crate::manifest::{Manifests, Object, Severity};
 use crate::sys::files::{self, Folders};
 
 /// Where manifests come from.
@@ -46,4 +48,19 @@ pub fn read(files: &Files, streams: &mut Streams<'_>) -> Result<Manifests, Failu
     let manifests = load(&files.filename, files.recursive, streams)?;
     accept(&manifests, streams)?;
     Ok(manifests)
+}
+
+/// Whether a flag names a recording, an agent or a cluster besides the manifests.
+pub fn names_a_source(args: &SourceArgs) -> bool {
+    let named = !args.input.is_empty() || args.state_dir.is_some() || args.agent.is_some();
+    #[cfg(feature = "cluster")]
+    let named = named || args.cluster.is_named();
+    named
+}
+
+/// The objects as of the window's end: what ended before is history.
+pub fn current(loaded: &Loaded) -> Vec<Arc<Object>> {
+    let until = loaded.window.to;
+    let objects = loaded.recording.objects.iter().filter(|one| one.to.is_none_or(|to| to >= until));
+    objects.map(|one| Arc::clone(&one.object)).collect()
 }
