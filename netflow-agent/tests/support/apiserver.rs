@@ -1,0 +1,57 @@
+//! A real API server from the kit beside the project, for tests that ask it what it accepts. It listens on
+//! loopback only, and is ended and forgotten when the value is dropped.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A running etcd and API server.
+pub(crate) struct ApiServer {
+    script: PathBuf,
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl ApiServer {
+    /// Starts one; the error says what is missing.
+    pub(crate) fn start() -> Result<Self, String> {
+        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let script = { above }
+            .map(|folder| folder.join("shared/kube/apiserver-only"))
+            .find(|file| file.is_file())
+            .ok_or("no shared/kube/apiserver-only beside the project")?;
+        let output = Command::new("bash").arg(&script).stdin(Stdio::null()).output();
+        let output = output.map_err(|error| format!("{}: {error}", script.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let said = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(PathBuf::from);
+        match (said("KUBECONFIG="), said("KUBECTL=")) {
+            (Some(kubeconfig), Some(kubectl)) => Ok(Self { script, kubectl, kubeconfig }),
+            _ => Err(format!("no API server: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        }
+    }
+
+    /// Whether the server accepts a manifest, without storing it; the error is what it says.
+    pub(crate) fn accepts(&self, manifest: &str) -> Result<(), String> {
+        let mut kubectl = Command::new(&self.kubectl);
+        kubectl.arg("--kubeconfig").arg(&self.kubeconfig);
+        // Only the server's own word counts, not what kubectl finds before it asks.
+        kubectl.args(["create", "--dry-run=server", "--validate=false", "-f", "-"]);
+        let spawned = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = spawned.map_err(|error| error.to_string())?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(manifest.as_bytes()).map_err(|error| error.to_string())?;
+        }
+        let output = child.wait_with_output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        let ended = Command::new("bash").arg(&self.script).arg("down").status();
+        drop(ended);
+    }
+}
