@@ -7,9 +7,55 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use netflow_common::event::KIND_FLOW;
 use netflow_common::loss::{Loss, OVERFLOWED};
-use netflow_common::{FlowKey, FlowRecord, FlowStats};
+use netflow_common::{Address, FlowKey, FlowRecord, FlowStats};
 
 use crate::maps::{EPOCH, FLOWS_EVEN, FLOWS_ODD, LOSSES, OVERFLOW};
+
+/// A `FlowKey` as seven words. Written whole: kernels before 6.8 take parts of a word on the stack for a damaged
+/// pointer without CAP_PERFMON, and every first write to the stack costs a barrier there.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Key([u64; 7]);
+
+const _: () = assert!(size_of::<Key>() == size_of::<FlowKey>(), "the same bytes");
+const _: () = assert!(size_of::<Record>() == size_of::<FlowRecord>(), "the same bytes");
+
+/// A `FlowRecord` as words.
+#[repr(C)]
+struct Record {
+    kind: u64,
+    key: Key,
+    stats: FlowStats,
+}
+
+/// The last word of a key, but for the port. The object is for little-endian machines.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) protocol: u8,
+    pub(crate) side: u8,
+    pub(crate) outcome: u8,
+    pub(crate) basis: u8,
+}
+
+impl Key {
+    #[inline(always)]
+    pub(crate) fn new(owner: [u64; 2], local: &Address, remote: &Address, port: u16, kind: Kind) -> Self {
+        let [a, b] = words(local);
+        let [c, d] = words(remote);
+        let last = u64::from(port)
+            | (u64::from(kind.protocol) << 16)
+            | (u64::from(kind.side) << 24)
+            | (u64::from(kind.outcome) << 32)
+            | (u64::from(kind.basis) << 40);
+        Self([owner[0], owner[1], a, b, c, d, last])
+    }
+}
+
+#[inline(always)]
+fn words(address: &Address) -> [u64; 2] {
+    let [a, b, c, d] = address.words_be;
+    [u64::from(a) | (u64::from(b) << 32), u64::from(c) | (u64::from(d) << 32)]
+}
 
 /// What one event adds to an entry.
 #[derive(Clone, Copy)]
@@ -34,19 +80,19 @@ pub(crate) fn epoch() -> u32 {
 }
 
 #[inline(always)]
-fn find(key: &FlowKey, epoch: u32) -> Option<*mut FlowStats> {
+fn find(key: &Key, epoch: u32) -> Option<*mut FlowStats> {
     if epoch & 1 == 0 { FLOWS_EVEN.get_ptr_mut(key) } else { FLOWS_ODD.get_ptr_mut(key) }
 }
 
 /// Whether this flow was counted in this epoch or the one before.
 #[inline(always)]
-pub(crate) fn is_known(key: &FlowKey) -> bool {
+pub(crate) fn is_known(key: &Key) -> bool {
     FLOWS_EVEN.get_ptr(key).is_some() || FLOWS_ODD.get_ptr(key).is_some()
 }
 
 /// Adds `delta` to the entry of `key`.
 #[inline(always)]
-pub(crate) fn count(key: &FlowKey, delta: Delta) {
+pub(crate) fn count(key: &Key, delta: Delta) {
     let epoch = epoch();
     match find(key, epoch) {
         Some(stats) => add(stats, delta),
@@ -56,7 +102,7 @@ pub(crate) fn count(key: &FlowKey, delta: Delta) {
 
 /// Adds `delta`; a flow that is new to both epochs has begun, whatever `delta` says.
 #[inline(always)]
-pub(crate) fn count_talk(key: &FlowKey, mut delta: Delta) {
+pub(crate) fn count_talk(key: &Key, mut delta: Delta) {
     let epoch = epoch();
     if let Some(stats) = find(key, epoch) {
         return add(stats, delta);
@@ -107,7 +153,7 @@ fn add(stats: *mut FlowStats, delta: Delta) {
 
 /// Out of line in spirit: a key is inserted once an epoch.
 #[inline(always)]
-fn insert(key: &FlowKey, epoch: u32, delta: Delta) {
+fn insert(key: &Key, epoch: u32, delta: Delta) {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_coarse_ns() };
     let stats = FlowStats {
@@ -134,9 +180,9 @@ fn insert(key: &FlowKey, epoch: u32, delta: Delta) {
 }
 
 #[inline(always)]
-fn overflow(key: &FlowKey, stats: &FlowStats) {
-    if let Some(mut entry) = OVERFLOW.reserve::<FlowRecord>(0) {
-        entry.write(FlowRecord { kind: KIND_FLOW, padding: 0, key: *key, stats: *stats });
+fn overflow(key: &Key, stats: &FlowStats) {
+    if let Some(mut entry) = OVERFLOW.reserve::<Record>(0) {
+        entry.write(Record { kind: u64::from(KIND_FLOW), key: *key, stats: *stats });
         entry.submit(0);
         bump(OVERFLOWED);
     } else if stats.begun == 0 && stats.ended != 0 {

@@ -8,11 +8,11 @@ use aya_ebpf::helpers::{
     bpf_sk_fullsock, bpf_sk_release, bpf_sk_storage_get, bpf_skb_cgroup_id, bpf_skc_lookup_tcp,
 };
 use aya_ebpf::programs::SkBuffContext;
+use netflow_common::Address;
 use netflow_common::flow::{basis, outcome, protocol, side};
 use netflow_common::loss::Loss;
-use netflow_common::{Address, FlowKey};
 
-use crate::account::{self, Delta};
+use crate::account::{self, Delta, Key, Kind};
 use crate::maps::{self, Socket, WINDOW};
 
 const AF_INET: u32 = 2;
@@ -96,20 +96,11 @@ fn connection(ctx: &SkBuffContext, sock: *mut bpf_sock) {
     } else {
         (side::CLIENT, remote_port)
     };
-    let key = FlowKey {
-        // Kernels before 6.15 do not tell it here; the local address is always known.
-        netns: 0,
-        // SAFETY: the helper takes this context.
-        cgroup: unsafe { bpf_skb_cgroup_id(ctx.skb.skb) },
-        local,
-        remote,
-        port,
-        protocol: protocol::TCP,
-        side,
-        outcome: outcome::ESTABLISHED,
-        basis: basis::EXISTING,
-        padding: 0,
-    };
+    // Kernels before 6.15 do not tell the namespace here; the local address is always known.
+    // SAFETY: the helper takes this context.
+    let cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
+    let kind = Kind { protocol: protocol::TCP, side, outcome: outcome::ESTABLISHED, basis: basis::EXISTING };
+    let key = Key::new([0, cgroup], &local, &remote, port, kind);
     account::count(&key, Delta::BEGUN);
 }
 

@@ -7,16 +7,18 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use netflow_common::flow::FlowStats;
-use netflow_common::{Address, FlowKey, loss};
+use netflow_common::{Address, loss};
+
+use crate::account::Key;
 
 /// Room of each flow map when the agent asks for nothing else.
 const ENTRIES: u32 = 32_768;
 
 #[map]
-pub(crate) static FLOWS_EVEN: HashMap<FlowKey, FlowStats> = HashMap::with_max_entries(ENTRIES, 0);
+pub(crate) static FLOWS_EVEN: HashMap<Key, FlowStats> = HashMap::with_max_entries(ENTRIES, 0);
 
 #[map]
-pub(crate) static FLOWS_ODD: HashMap<FlowKey, FlowStats> = HashMap::with_max_entries(ENTRIES, 0);
+pub(crate) static FLOWS_ODD: HashMap<Key, FlowStats> = HashMap::with_max_entries(ENTRIES, 0);
 
 #[map]
 pub(crate) static EPOCH: Array<u32> = Array::with_max_entries(1, 0);

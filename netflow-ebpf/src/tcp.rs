@@ -10,11 +10,11 @@ use aya_ebpf::bindings::{
 };
 use aya_ebpf::helpers::bpf_get_netns_cookie;
 use aya_ebpf::programs::SockOpsContext;
+use netflow_common::Address;
 use netflow_common::flow::{basis, outcome, protocol, side};
 use netflow_common::loss::Loss;
-use netflow_common::{Address, FlowKey};
 
-use crate::account::{self, Delta};
+use crate::account::{self, Delta, Key, Kind};
 use crate::existing;
 
 const AF_INET: u32 = 2;
@@ -127,24 +127,16 @@ fn is_apart(local: &Address, remote: &Address) -> bool {
 }
 
 #[inline(always)]
-fn key(ctx: &SockOpsContext, local: Address, remote: Address, side: u8, outcome: u8) -> FlowKey {
+fn key(ctx: &SockOpsContext, local: Address, remote: Address, side: u8, outcome: u8) -> Key {
     let ops = ctx.ops;
     // The local port is in host order, the remote one in network order in the upper half.
     let local_port = word!(ops, local_port) as u16;
     let remote_port = u32::from_be(word!(ops, remote_port)) as u16;
-    FlowKey {
-        // SAFETY: the helper takes this context.
-        netns: unsafe { bpf_get_netns_cookie(ctx.as_ptr()) },
-        cgroup: 0,
-        local,
-        remote,
-        port: if side == side::SERVER { local_port } else { remote_port },
-        protocol: protocol::TCP,
-        side,
-        outcome,
-        basis: basis::OBSERVED,
-        padding: 0,
-    }
+    // SAFETY: the helper takes this context.
+    let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
+    let port = if side == side::SERVER { local_port } else { remote_port };
+    let kind = Kind { protocol: protocol::TCP, side, outcome, basis: basis::OBSERVED };
+    Key::new([netns, 0], &local, &remote, port, kind)
 }
 
 /// Own and peer's address. The IPv4 words first and always, then those of IPv6 over them.

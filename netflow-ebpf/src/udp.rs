@@ -13,11 +13,11 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::programs::{SockAddrContext, SockContext};
 use aya_log_ebpf::warn;
+use netflow_common::Address;
 use netflow_common::flow::{basis, outcome, protocol, side};
 use netflow_common::loss::Loss;
-use netflow_common::{Address, FlowKey};
 
-use crate::account::{self, Delta};
+use crate::account::{self, Delta, Key, Kind};
 use crate::maps::{self, SOCKETS, Socket, bound, role};
 
 const IPPROTO_UDP: u32 = 17;
@@ -116,30 +116,20 @@ struct Call {
 
 impl Call {
     #[inline(always)]
-    fn client(&self) -> FlowKey {
+    fn client(&self) -> Key {
         self.key(side::CLIENT, Address::UNSPECIFIED, self.ends.peer_port)
     }
 
     #[inline(always)]
-    fn server(&self) -> FlowKey {
+    fn server(&self) -> Key {
         self.key(side::SERVER, self.ends.own, self.ends.own_port)
     }
 
     #[inline(always)]
-    fn key(&self, side: u8, local: Address, port: u16) -> FlowKey {
+    fn key(&self, side: u8, local: Address, port: u16) -> Key {
         let basis = if self.socket().basis == basis::EXISTING { basis::EXISTING } else { basis::OBSERVED };
-        FlowKey {
-            netns: self.netns,
-            cgroup: self.cgroup,
-            local,
-            remote: self.ends.peer,
-            port,
-            protocol: protocol::UDP,
-            side,
-            outcome: outcome::ESTABLISHED,
-            basis,
-            padding: 0,
-        }
+        let kind = Kind { protocol: protocol::UDP, side, outcome: outcome::ESTABLISHED, basis };
+        Key::new([self.netns, self.cgroup], &local, &self.ends.peer, port, kind)
     }
 
     #[inline(always)]
