@@ -97,7 +97,7 @@ impl Scene {
     }
 
     fn start_agent(&self, agent: &Path, state: &Path, log: &Path) -> Result<Child> {
-        let mut command = self.lab.exec("agent", agent)?;
+        let mut command = self.pods[self.cluster.pod("netflow-agent")?].exec(agent)?;
         command.arg("run").arg("--state-dir").arg(state).arg("--inventory").arg(manifest::cluster_folder());
         command.arg("--node").arg(&self.cluster.node).arg("--cgroup").arg(&self.lab.cgroup);
         command.args(["--interval", "1s"]);

@@ -78,12 +78,12 @@ impl Story {
     }
 
     pub(super) fn tell(&self) -> Outcome {
-        say("Who talked to whom", "observe -o wide");
-        self.keep("edges.txt", &self.show(&["observe", "-o", "wide"])?)?;
+        say("Who talked to whom", "observe --since 1h -o wide");
+        self.keep("edges.txt", &self.show(&["observe", "--since", "1h", "-o", "wide"])?)?;
         self.check_edges()?;
 
-        say("The graph", "graph -o mermaid");
-        self.keep("graph.mmd", &self.show(&["graph", "-o", "mermaid"])?)?;
+        say("The graph", "graph --since 1h -o mermaid");
+        self.keep("graph.mmd", &self.show(&["graph", "--since", "1h", "-o", "mermaid"])?)?;
 
         say("The policies", "generate-policies --since 1h");
         let cluster = manifest::cluster_folder().display().to_string();
@@ -94,8 +94,8 @@ impl Story {
         self.check_policies()?;
 
         let file = file.display().to_string();
-        say("The replay: every observed edge against these policies", "replay -f policies.yaml");
-        self.keep("replay.txt", &self.show(&["replay", "-f", &file])?)?;
+        say("The replay: every observed edge against these policies", "replay --since 1h -f policies.yaml");
+        self.keep("replay.txt", &self.show(&["replay", "--since", "1h", "-f", &file])?)?;
 
         say(
             "The proof of the negative: what nobody did is denied",

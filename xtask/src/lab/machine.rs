@@ -145,8 +145,8 @@ impl Lab {
         Ok(())
     }
 
-    /// Another program, in the node's network but outside the cgroup2 folder of the node, as its own,
-    /// with the capabilities BPF and NET_ADMIN alone.
+    /// Another program in the node's network, in a cgroup2 folder of its own outside the node's, with the
+    /// capabilities BPF and NET_ADMIN alone.
     pub(crate) fn exec(&self, name: &str, program: &Path) -> Result<Command> {
         let mut command = myself()?;
         command.arg("--cgroup").arg(self.control.join(name));
@@ -220,6 +220,13 @@ impl Host {
             (Some(done), Some(cpu_ns)) => Ok((done?, cpu_ns?)),
             _ => Err("the load said nothing".into()),
         }
+    }
+
+    /// Another program in this host, with the capabilities BPF and NET_ADMIN alone.
+    pub(crate) fn exec(&self, program: &Path) -> Result<Command> {
+        let mut command = self.command(true)?;
+        command.args(["exec", "--"]).arg(program);
+        Ok(command)
     }
 
     /// What this host sends to `ip` is lost.
