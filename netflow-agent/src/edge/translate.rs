@@ -87,7 +87,10 @@ impl Join<'_, '_> {
         let key = Key { source: local, destination, port: flow.key.port, protocol: flow.key.protocol };
         let witnessed = self.table.server_saw(key) || self.by_mesh.contains(&(local, destination));
         match self.judge(key, flow, witnessed) {
-            Belief::Edge => drop(self.table.add(key, flow, Share::All)),
+            Belief::Edge => {
+                let own = self.world.is_probe(local, flow);
+                self.table.add(key, flow, Share::All).own_flows += u64::from(own);
+            }
             Belief::Attempt => self.attempt(key, flow),
             Belief::Doubt(reason) => self.doubt(reason, key, flow),
         }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use crate::flow::Flow;
 use crate::identity::{
-    CHANGED_HANDS, Class, EndId, Ends, Holder, Inventory, LINK_LOCAL, Lookup, NO_HOLDER, NO_POD, Services,
-    class,
+    CHANGED_HANDS, Class, EndId, Endpoint, Ends, Holder, Inventory, LINK_LOCAL, Lookup, NO_HOLDER, NO_POD,
+    Services, class,
 };
 use crate::time::Time;
 
@@ -83,6 +83,18 @@ impl<'a, 'i> World<'a, 'i> {
             Peer::Several(_) => self.ends.unknown(address, CHANGED_HANDS),
             Peer::Nobody => self.ends.unknown(address, NO_HOLDER),
         }
+    }
+
+    /// Whether it is the node's own program reaching a pod of that node, as a kubelet does.
+    pub(super) fn is_probe(&self, source: EndId, flow: &Flow) -> bool {
+        let node = &*flow.key.node;
+        if !matches!(self.ends.get(source), Endpoint::Node(name) if **name == *node) {
+            return false;
+        }
+        let mut holds =
+            self.lookup.holds(flow.key.remote, flow.counters.first, flow.counters.last).peekable();
+        let is_here = |at: u32| self.inventory.pods[at as usize].pod.node.as_deref() == Some(node);
+        holds.peek().is_some() && holds.all(|hold| matches!(hold.holder, Holder::Pod(at) if is_here(at)))
     }
 
     /// Who held an address during a flow, at the granularity of endpoints: two pods of one workload are one.
