@@ -32,12 +32,12 @@ pub(super) fn run(agent: &Path, args: &Capture) -> Outcome {
     pods.lab.end()
 }
 
-fn mib(kib: u64) -> f64 {
+pub(super) fn mib(kib: u64) -> f64 {
     ratio(kib, 1_024)
 }
 
 /// The process's user and system time.
-fn cpu_ticks(agent: &Child) -> Result<u64> {
+pub(super) fn cpu_ticks(agent: &Child) -> Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{}/stat", agent.id()))?;
     let after = text.rsplit_once(") ").ok_or("a process without a name")?.1;
     let fields: Vec<&str> = after.split(' ').collect();
@@ -46,7 +46,7 @@ fn cpu_ticks(agent: &Child) -> Result<u64> {
 }
 
 /// A size of the process in KiB.
-fn status(agent: &Child, name: &str) -> Result<u64> {
+pub(super) fn status(agent: &Child, name: &str) -> Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{}/status", agent.id()))?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such size")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
@@ -54,7 +54,7 @@ fn status(agent: &Child, name: &str) -> Result<u64> {
 
 /// What the kernel charges for the maps that the process holds, in bytes; a map that two descriptors hold counts
 /// once.
-fn map_memory(agent: &Child) -> Result<u64> {
+pub(super) fn map_memory(agent: &Child) -> Result<u64> {
     let mut maps = std::collections::BTreeMap::new();
     for entry in std::fs::read_dir(format!("/proc/{}/fdinfo", agent.id()))? {
         // A descriptor may be closed meanwhile.

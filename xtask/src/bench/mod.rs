@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::{Outcome, cargo, program};
 
 mod agent;
+mod alone;
 mod arms;
 mod figures;
 
@@ -19,6 +20,18 @@ pub(crate) struct Args {
 enum Bench {
     /// CPU per unit of work without and with the capture
     Capture(Capture),
+    /// The agent's own CPU and memory under load, with the Services of 10,000 pods known
+    Agent(Alone),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Alone {
+    /// How long the load lasts; 600 is the ten minutes in which nothing may grow
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    seconds: u64,
+    /// The agent's binary, when it is built already
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -38,19 +51,31 @@ pub(crate) struct Capture {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let Bench::Capture(args) = &args.bench;
     if !program::is_root() {
         return Err("the lab makes network namespaces and loads eBPF: run it as root".into());
     }
-    let agent = match &args.agent {
+    let given = match &args.bench {
+        Bench::Capture(args) => &args.agent,
+        Bench::Agent(args) => &args.agent,
+    };
+    let agent = match given {
         Some(agent) => std::path::absolute(agent)?,
         None => build()?,
     };
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
     let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("Linux {kernel}, {n_cpus} CPUs, {} rounds of {} ms, order turning", args.rounds, args.length);
-    arms::run(&agent, args)?;
-    agent::run(&agent, args)
+    match &args.bench {
+        Bench::Capture(args) => {
+            let (rounds, length) = (args.rounds, args.length);
+            println!("Linux {kernel}, {n_cpus} CPUs, {rounds} rounds of {length} ms, order turning");
+            arms::run(&agent, args)?;
+            agent::run(&agent, args)
+        }
+        Bench::Agent(args) => {
+            println!("Linux {kernel}, {n_cpus} CPUs");
+            alone::run(&agent, args.seconds)
+        }
+    }
 }
 
 fn build() -> Result<PathBuf, Box<dyn std::error::Error>> {
