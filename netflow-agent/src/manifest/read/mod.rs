@@ -43,6 +43,8 @@ pub struct Manifests {
 
 /// Past this many findings in one file the rest is only counted as "more".
 const MOST_FINDINGS: usize = 1_000;
+/// No single object comes near: an API server takes 3 MiB.
+const LARGEST_OBJECT_BYTES: usize = 8 << 20;
 /// Lists of Lists end here.
 const DEEPEST_LIST: usize = 4;
 
@@ -188,6 +190,11 @@ impl Manifests {
                 self.json(place, raw, &item_path(path, i), item.as_ref(), lines, depth + 1);
             }
             return;
+        }
+        if raw.get().len() > LARGEST_OBJECT_BYTES {
+            let place = Place { line: Some(line), ..place.clone() };
+            let reason = format!("an object of more than {} MiB", LARGEST_OBJECT_BYTES >> 20);
+            return self.find(place, String::new(), path.to_owned(), reason, Severity::Error);
         }
         match serde_json::from_str::<Node<'_>>(raw.get()) {
             Ok(mut node) => {

@@ -200,6 +200,10 @@ fn hostile_input_ends_in_an_error() {
         ("unknown alias", "a: *b".to_owned()),
         ("map as a key", "{a: 1}: 2".to_owned()),
         ("huge number", "{\"apiVersion\": 1e999}".to_owned()),
+        (
+            "large object",
+            format!("{{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"a\":[{}1]}}", "1,".repeat(5_000_000)),
+        ),
         ("list", "- 1".to_owned()),
         ("text", "hello".to_owned()),
         ("recording", r#"{"kind":"flow","node":"a"}"#.to_owned()),
