@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::kube::{Kube, text};
+use super::naive::{Cluster, End, Labels, Pod, judge};
 
 /// Source, destination, port, protocol. `*` before a line: a node may be either.
 const EDGES: &[&str] = &[
@@ -86,4 +87,87 @@ pub(crate) fn each_agent_reads_its_own_node_only(kube: &Kube) {
         }
     }
     assert!(flows > 20, "{flows} flows");
+}
+
+/// Ports that somebody of the shop serves.
+const PORTS: &[(u16, &str)] = &[
+    (8080, "TCP"),
+    (8081, "TCP"),
+    (8443, "TCP"),
+    (5432, "TCP"),
+    (5300, "UDP"),
+    (53, "UDP"),
+    (53, "TCP"),
+    (9999, "TCP"),
+];
+
+/// The policies as YAML, which the API server must accept as it is.
+fn policies(kube: &Kube) -> String {
+    let (yaml, _) = kube.netflow(&["generate-policies", "--since", "1h"]);
+    yaml
+}
+
+pub(crate) fn the_api_server_accepts_the_policies(kube: &Kube) {
+    let yaml = policies(kube);
+    let applied = kube.feed(&["apply", "--dry-run=server", "--validate=strict", "-f", "-"], &yaml);
+    let words = String::from_utf8_lossy(&applied.stderr).into_owned();
+    assert!(applied.status.success(), "{words}\n{yaml}");
+    assert!(String::from_utf8_lossy(&applied.stdout).lines().count() > 8, "{yaml}");
+}
+
+/// Every pod of the shop and of DNS against every other on every port: allowed is what the list says, and
+/// TCP beside UDP for DNS. Judged by the naive reading, not by ours.
+pub(crate) fn the_policies_allow_what_the_manifests_say(kube: &Kube) {
+    let yaml = policies(kube);
+    let (pods, workloads) = pods(kube);
+    let policies = serde_saphyr::from_multiple(&yaml).expect("policies");
+    let cluster = Cluster { pods, policies, ..Cluster::default() };
+    let mut wrong = Vec::new();
+    for (from, source) in workloads.iter().enumerate() {
+        for (to, destination) in workloads.iter().enumerate() {
+            if from == to || source.starts_with("kube-system") {
+                continue;
+            }
+            for &(port, protocol) in PORTS {
+                let seen = if port == 53 { "UDP" } else { protocol };
+                let edge = format!("{source} -> {destination} {port}/{seen}");
+                let expected = if EDGES.contains(&edge.as_str()) { "allowed" } else { "denied" };
+                let verdict = judge(&cluster, End::Pod(from), End::Pod(to), port, protocol)[2];
+                if verdict != expected {
+                    wrong.push(format!(
+                        "{source} -> {destination} {port}/{protocol}: {verdict}, not {expected}"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}\n{yaml}");
+}
+
+/// The running pods of the shop and of DNS, and beside each the workload it is of.
+fn pods(kube: &Kube) -> (Vec<Pod>, Vec<String>) {
+    let listed = kube.get(&["pods", "-A"]);
+    let mut pods = Vec::new();
+    let mut workloads = Vec::new();
+    for pod in listed["items"].as_array().expect("a list") {
+        let namespace = text(&pod["metadata"]["namespace"]);
+        let owner = &pod["metadata"]["ownerReferences"][0];
+        let workload = match text(&owner["kind"]).as_str() {
+            "ReplicaSet" => {
+                format!("Deployment/{}", text(&owner["name"]).rsplit_once('-').expect("a hash").0)
+            }
+            "StatefulSet" => format!("StatefulSet/{}", text(&owner["name"])),
+            _ => continue,
+        };
+        let known = matches!(namespace.as_str(), "shop" | "billing" | "kube-system");
+        let Some(ip) = pod["status"]["podIP"].as_str().and_then(|ip| ip.parse().ok()) else { continue };
+        if !known || pod["metadata"].get("deletionTimestamp").is_some() {
+            continue;
+        }
+        let labels: Labels = serde_json::from_value(pod["metadata"]["labels"].clone()).expect("labels");
+        let name = text(&pod["metadata"]["name"]);
+        pods.push(Pod { namespace: namespace.clone(), name, labels, ips: vec![ip], ..Pod::default() });
+        workloads.push(format!("{namespace}/{workload}"));
+    }
+    (pods, workloads)
 }

@@ -15,6 +15,8 @@ mod rights;
 mod shop;
 mod trouble;
 
+#[path = "../support/naive.rs"]
+mod naive;
 #[path = "../support/skip.rs"]
 mod skip;
 
@@ -31,6 +33,8 @@ const STEPS: &[Step] = &[
     ("a_viewer_reads_flows_and_is_told_what_not", rights::a_viewer_reads),
     ("each_agent_reads_the_flows_of_its_own_node_only", answers::each_agent_reads_its_own_node_only),
     ("the_edges_are_those_of_the_manifests", answers::the_edges_are_those_of_the_manifests),
+    ("the_api_server_accepts_the_policies", answers::the_api_server_accepts_the_policies),
+    ("the_policies_allow_what_the_manifests_say", answers::the_policies_allow_what_the_manifests_say),
     ("an_address_used_again_is_the_new_pods", shop::an_address_used_again_is_the_new_pods),
     ("a_killed_agent_is_a_named_gap_and_comes_back", trouble::a_killed_agent_comes_back),
     ("the_api_server_away_loses_no_flow", trouble::the_api_server_away_loses_no_flow),
