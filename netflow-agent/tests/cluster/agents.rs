@@ -59,7 +59,7 @@ pub(crate) fn the_process_is_closed(kube: &Kube) {
         assert!(field("NSpid").split_whitespace().last() == Some("1"), "{}", field("NSpid"));
         for namespace in ["net", "pid", "mnt", "ipc"] {
             let of = |process: &Path| fs::read_link(process.join("ns").join(namespace)).expect("a namespace");
-            assert_ne!(of(&process), of(Path::new("/proc/1")), "{namespace}");
+            assert_ne!(of(&process), of(Path::new("/proc/self")), "{namespace}");
         }
         for node in ["node1", "node2"] {
             let net = succeed(&mut kube.inside(node, &["readlink", "/proc/self/ns/net"]));
@@ -94,7 +94,7 @@ pub(crate) fn the_network_hears_of_health_and_metrics_only(kube: &Kube) {
         let address = pod["status"]["podIP"].as_str().expect("an address");
         let fetch = |port: u16, path: &str| {
             let url = format!("http://{address}:{port}{path}");
-            let words = ["busybox", "wget", "-q", "-T", "3", "-O", "-", &url];
+            let words = ["busybox", "wget", "-Y", "off", "-q", "-T", "3", "-O", "-", &url];
             kube.inside("node1", &words).output().expect("nsenter starts")
         };
         for path in ["/livez", "/readyz", "/metrics"] {
