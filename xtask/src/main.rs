@@ -38,7 +38,6 @@ tasks! {
     /// The layout rules of ARCHITECTURE.md
     Tidy tidy,
     /// The whole line on real traffic: a lab, the agent, and what it recommends
-    #[command(hide = true)]
     Demo demo,
     /// The programs of the lab
     #[command(hide = true)]
