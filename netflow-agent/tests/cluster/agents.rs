@@ -94,7 +94,7 @@ pub(crate) fn the_network_hears_of_health_and_metrics_only(kube: &Kube) {
         let address = pod["status"]["podIP"].as_str().expect("an address");
         let fetch = |port: u16, path: &str| {
             let url = format!("http://{address}:{port}{path}");
-            let words = ["busybox", "wget", "-Y", "off", "-q", "-T", "3", "-O", "-", &url];
+            let words = ["timeout", "3", "busybox", "wget", "-Y", "off", "-q", "-O", "-", &url];
             kube.inside("node1", &words).output().expect("nsenter starts")
         };
         for path in ["/livez", "/readyz", "/metrics"] {
