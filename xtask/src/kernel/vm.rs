@@ -1,6 +1,7 @@
 //! Boots each kernel under qemu with the kernel tests as its only work, and prints what came of it.
 #![expect(clippy::disallowed_methods, reason = "the rules on clock and environment are the agent's")]
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -40,8 +41,8 @@ struct Kernel {
 struct Ran {
     version: String,
     seconds: u64,
-    passed: usize,
-    failed: Vec<String>,
+    passed: BTreeSet<String>,
+    failed: BTreeSet<String>,
     /// Why the run as a whole does not count, if it does not.
     broken: Option<String>,
     log: PathBuf,
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     print!("{}", table(&rows));
     let failed: Vec<_> = rows.iter().filter(|row| row.broken.is_some() || !row.failed.is_empty()).collect();
     for row in &failed {
-        let reason = row.broken.clone().unwrap_or_else(|| row.failed.join(", "));
+        let reason = row.broken.clone().unwrap_or_else(|| row.failed.iter().cloned().collect::<Vec<_>>().join(", "));
         eprintln!("xtask: kernel {}: {reason}; see {}", row.version, row.log.display());
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("{} of {} kernels failed", failed.len(), rows.len()).into()) }
@@ -161,14 +162,15 @@ fn archive(kernel: &Kernel, test: &Path, filter: Option<&str>) -> Result<Vec<u8>
 
 /// Reads the lines of libtest and of `init` out of the console.
 fn read(console: &str) -> Ran {
-    let mut passed = 0;
-    let mut failed = Vec::new();
+    // A test that starts itself again with fewer rights is told twice.
+    let mut passed = BTreeSet::new();
+    let mut failed = BTreeSet::new();
     let mut status = None;
     for line in console.lines().map(str::trim) {
         if let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) {
             match verdict {
-                "ok" => passed += 1,
-                "FAILED" => failed.push(name.to_owned()),
+                "ok" => drop(passed.insert(name.to_owned())),
+                "FAILED" => drop(failed.insert(name.to_owned())),
                 _ => {}
             }
         } else if let Some(rest) = line.strip_prefix(MARK) {
@@ -177,7 +179,7 @@ fn read(console: &str) -> Ran {
     }
     let broken = match status.as_deref() {
         None => Some("the machine ended before the tests did".to_owned()),
-        Some(text) if text.starts_with("0 ") && passed == 0 => Some("no test ran".to_owned()),
+        Some(text) if text.starts_with("0 ") && passed.is_empty() => Some("no test ran".to_owned()),
         Some(text) if !text.starts_with("0 ") && failed.is_empty() => Some(text.to_owned()),
         Some(_) => None,
     };
@@ -189,7 +191,7 @@ fn read(console: &str) -> Ran {
 fn table(rows: &[Ran]) -> String {
     let mut text = String::from("| Debian kernel | tests passed | failed | seconds |\n|---|---|---|---|\n");
     for row in rows {
-        let (version, passed, failed, seconds) = (&row.version, row.passed, row.failed.len(), row.seconds);
+        let (version, passed, failed, seconds) = (&row.version, row.passed.len(), row.failed.len(), row.seconds);
         writeln!(text, "| {version} | {passed} | {failed} | {seconds} |").expect("writing to a String");
     }
     text
@@ -202,11 +204,11 @@ mod tests {
     #[test]
     fn a_run_counts_only_when_the_machine_said_how_it_ended() {
         let good = read("test udp::a ... ok\r\ntest tcp::b ... ok\r\nnetflow-vm-ended: 0 /bin/kernel-tests\r\n");
-        assert_eq!((good.passed, good.failed.len(), good.broken), (2, 0, None));
+        assert_eq!((good.passed.len(), good.failed.len(), good.broken), (2, 0, None));
         let cut = read("test udp::a ... ok\r\n");
         assert!(cut.broken.is_some());
         let bad = read("test udp::a ... FAILED\r\nnetflow-vm-ended: 101 /bin/kernel-tests\r\n");
-        assert_eq!((bad.failed, bad.broken), (vec!["udp::a".to_owned()], None));
+        assert_eq!((bad.failed, bad.broken), (BTreeSet::from(["udp::a".to_owned()]), None));
         let empty = read("netflow-vm-ended: 0 /bin/kernel-tests\r\n");
         assert!(empty.broken.is_some());
         let loader = read("netflow-vm-ended: 1 init: mount\r\n");
