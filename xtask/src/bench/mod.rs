@@ -1,5 +1,5 @@
-//! `cargo xtask bench capture`: none, none again, and the agent, interleaved in one run. In: two pods of a lab and
-//! the agent's release build. Out: medians and ratios, the agent's own CPU and memory, and the kernel's.
+//! `cargo xtask bench`: one file or more per benchmark. `capture` and `agent` measure the agent's release build in
+//! a lab of pods, as root; `evaluate` and `generate` measure the pure rooms on made-up input.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,9 @@ use crate::{Outcome, cargo, program};
 mod agent;
 mod alone;
 mod arms;
+mod evaluate;
 mod figures;
+mod generate;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -22,6 +24,10 @@ enum Bench {
     Capture(Capture),
     /// The agent's own CPU and memory under load, with the Services of 10,000 pods known
     Agent(Alone),
+    /// Verdicts a second, and the whole connectivity of a cluster, with growth
+    Evaluate(evaluate::Args),
+    /// A recording to policies, against a bare read of the same file, with growth
+    Generate(generate::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,37 +57,38 @@ pub(crate) struct Capture {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    if !program::is_root() {
-        return Err("the lab makes network namespaces and loads eBPF: run it as root".into());
-    }
-    let given = match &args.bench {
-        Bench::Capture(args) => &args.agent,
-        Bench::Agent(args) => &args.agent,
-    };
-    let agent = match given {
-        Some(agent) => std::path::absolute(agent)?,
-        None => build()?,
-    };
-    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
-    let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
     match &args.bench {
         Bench::Capture(args) => {
-            let (rounds, length) = (args.rounds, args.length);
-            println!("Linux {kernel}, {n_cpus} CPUs, {rounds} rounds of {length} ms, order turning");
+            let agent = prepare(args.agent.as_ref())?;
+            println!("{} rounds of {} ms, order turning", args.rounds, args.length);
             arms::run(&agent, args)?;
             agent::run(&agent, args)
         }
-        Bench::Agent(args) => {
-            println!("Linux {kernel}, {n_cpus} CPUs");
-            alone::run(&agent, args.seconds)
-        }
+        Bench::Agent(args) => alone::run(&prepare(args.agent.as_ref())?, args.seconds),
+        Bench::Evaluate(args) => evaluate::run(args),
+        Bench::Generate(args) => generate::run(args),
     }
 }
 
-fn build() -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let arguments =
-        ["build", "--quiet", "--locked", "--release", "--package", "netflow-agent", "--bins"];
+/// The agent to measure, once it is sure that a lab can be made; names the machine.
+fn prepare(given: Option<&PathBuf>) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    if !program::is_root() {
+        return Err("the lab makes network namespaces and loads eBPF: run it as root".into());
+    }
+    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("Linux {kernel}, {n_cpus} CPUs");
+    match given {
+        Some(agent) => Ok(std::path::absolute(agent)?),
+        None => build(&["--bins"], "netflow-agent"),
+    }
+}
+
+/// A release build of one of the agent's executables.
+fn build(which: &[&str], name: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let mut arguments = vec!["build", "--quiet", "--locked", "--release", "--package", "netflow-agent"];
+    arguments.extend(which);
     let built = cargo::build(&arguments, false)?;
-    let agent = built.into_iter().find(|executable| executable.target == "netflow-agent");
-    Ok(agent.ok_or("cargo built no netflow-agent")?.path)
+    let executable = built.into_iter().find(|executable| executable.target == name);
+    Ok(executable.ok_or_else(|| format!("cargo built no {name}"))?.path)
 }
