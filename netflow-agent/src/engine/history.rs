@@ -102,9 +102,15 @@ impl History {
             }
             let same = meta(&before.observed.object).uid == uid;
             if same {
-                // A pod that is over was so when its last container ended, whenever that is told.
                 let since = before.observed.from.unwrap_or(Time::MIN);
-                from = finished(&object).map_or(at, |end| end.min(at)).max(since);
+                let changed = if gains_its_address(&before.observed.object, &object) {
+                    // Told once the containers run: by then a quick pod has spoken, or is over.
+                    from
+                } else {
+                    // A pod that is over was so when its last container ended, whenever that is told.
+                    finished(&object).map_or(at, |end| end.min(at))
+                };
+                from = changed.max(since);
             } else if created_before(&object, &before.observed.object) {
                 return Step::Nothing;
             }
@@ -211,6 +217,10 @@ fn begun(object: &Object, at: Time) -> Time {
         Object::Pod(pod) => pod.started.unwrap_or(at).min(at),
         _ => at,
     }
+}
+
+fn gains_its_address(before: &Object, after: &Object) -> bool {
+    matches!((before, after), (Object::Pod(before), Object::Pod(after)) if before.ips.is_empty() && !after.ips.is_empty())
 }
 
 fn finished(object: &Object) -> Option<Time> {

@@ -212,6 +212,27 @@ fn a_reused_address_never_gets_the_other_pods_name() {
     }
 }
 
+/// Scheduled, started, and only then told with its address: it has spoken by that time, or is over.
+#[test]
+fn an_address_told_late_is_the_pods_from_its_start() {
+    for phase in [Phase::Running, Phase::Succeeded] {
+        let mut engine = engine();
+        listed(&mut engine, Vec::new());
+        applied(
+            &mut engine,
+            Object::Pod(Pod { started: None, phase: Phase::Pending, ..pod("quick", "node-a", &[]) }),
+            3,
+        );
+        let finished = (phase == Phase::Succeeded).then(|| at(6));
+        let told = Pod { started: Some(at(4)), phase, finished, ..pod("quick", "node-a", &["10.244.1.5"]) };
+        applied(&mut engine, Object::Pod(told), 9);
+        let batch = drained(&mut engine, 16);
+        let mut addressed =
+            batch.objects.iter().filter(|it| matches!(&*it.object, Object::Pod(pod) if !pod.ips.is_empty()));
+        assert_eq!(addressed.next().and_then(|it| it.from), Some(at(4)), "{phase:?}");
+    }
+}
+
 /// A pod that lives a second: gone before a listing of the cgroup tree saw it, known by its TCP alone.
 #[test]
 fn a_short_lived_pods_wildcard_socket_has_its_namespaces_address() {

@@ -60,7 +60,8 @@ pub(crate) fn an_address_used_again_is_the_new_pods(kube: &Kube) {
         let found = edges.lines().any(|line| line.contains("\"second\"") && line.contains("\"billing\""));
         if found { Ok(edges) } else { Err("not yet".to_owned()) }
     });
-    let wrong = edges.lines().find(|line| line.contains("\"first\"") && line.contains("\"billing\""));
+    let wrong =
+        edges.lines().find(|line| line.contains("\"name\":\"first\"") && line.contains("\"billing\""));
     assert_eq!(wrong, None, "the first pod is credited with the second's flow");
 }
 
