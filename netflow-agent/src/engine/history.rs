@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::input::Kinds;
-use crate::manifest::{Meta, Object, Phase};
+use crate::manifest::{Meta, Object};
 use crate::recording::Observed;
 use crate::time::Time;
 
@@ -225,7 +225,7 @@ fn gains_its_address(before: &Object, after: &Object) -> bool {
 
 fn finished(object: &Object) -> Option<Time> {
     match object {
-        Object::Pod(pod) if matches!(pod.phase, Phase::Succeeded | Phase::Failed) => pod.finished,
+        Object::Pod(pod) => pod.over(),
         _ => None,
     }
 }

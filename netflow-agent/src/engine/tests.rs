@@ -274,9 +274,10 @@ fn an_object_has_one_history() {
         spans,
         [
             (Some(at(-3_600)), Some(at(20))),
-            // Its address went back when its last container ended, not when that was told.
-            (Some(at(20)), Some(at(28))),
-            (Some(at(28)), Some(at(28))),
+            // Its address went back when its last container ended, not when that was told; the second that the
+            // API names counts whole.
+            (Some(at(20)), Some(at(29))),
+            (Some(at(29)), Some(at(29))),
         ]
     );
     assert!(drained(&mut engine, 60).objects.is_empty());

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::history::{Span, Stated, settle};
-use crate::manifest::{Phase, Pod};
+use crate::manifest::Pod;
 use crate::recording::Observed;
 use crate::time::{Time, Window};
 
@@ -69,7 +69,7 @@ fn add(holds: &mut Vec<PodHold>, ip: IpAddr, span: Span, finished: Option<Time>)
 
 /// A pod that ran to its end holds its address until its last container finished.
 fn finished(pod: &Pod) -> Option<Time> {
-    if matches!(pod.phase, Phase::Succeeded | Phase::Failed) { pod.finished } else { None }
+    pod.over()
 }
 
 fn capped(to: Time, finished: Option<Time>) -> Time {

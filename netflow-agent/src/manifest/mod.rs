@@ -94,6 +94,15 @@ pub struct Pod {
     pub finished: Option<Time>,
 }
 
+impl Pod {
+    /// For a pod that Succeeded or Failed: the last moment it may have had its addresses. The API tells whole
+    /// seconds, cut off, and a pod still speaks in its last one.
+    pub fn over(&self) -> Option<Time> {
+        let finished = self.finished.filter(|_| matches!(self.phase, Phase::Succeeded | Phase::Failed))?;
+        Some(Time::from_seconds(finished.seconds()).plus_seconds(1))
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Namespace {
     pub meta: Meta,
