@@ -67,6 +67,18 @@ impl ClassSet {
         }
     }
 
+    /// The least range around it.
+    pub(crate) fn bounds(&self) -> Range<ClassId> {
+        match self {
+            Self::Range(range) => range.clone(),
+            Self::Few(_) | Self::Bits(_) => {
+                let mut classes = self.iter();
+                let first = classes.next().unwrap_or_default();
+                first..classes.last().unwrap_or(first).saturating_add(1)
+            }
+        }
+    }
+
     /// Whether it holds all of the `n_classes` classes that there are.
     pub(crate) fn is_all(&self, n_classes: usize) -> bool {
         matches!(self, Self::Range(range) if range.start == 0 && range.end as usize == n_classes)

@@ -73,7 +73,8 @@ pub(crate) enum Match {
 
 pub(crate) fn judge(cluster: &Cluster, pair: Pair, port: u16, protocol: Protocol) -> Judgement {
     if let Some(reading) = plain(cluster, pair) {
-        return reading.judge(port, protocol);
+        let ingress = reading.plain_verdict(Direction::Ingress, port, protocol);
+        return Judgement::new(ingress, reading.plain_verdict(Direction::Egress, port, protocol));
     }
     agreed(cluster, pair, |reading| reading.judge(port, protocol))
 }
@@ -133,21 +134,22 @@ fn plain(cluster: &Cluster, pair: Pair) -> Option<Reading<'_>> {
     let (End::Subject { id: a, .. }, End::Subject { id: b, .. }) = (pair.from, pair.to) else {
         return None;
     };
-    let (source, destination) = (cluster.snapshot.subject(a), cluster.snapshot.subject(b));
-    if a == b || source.host_network || destination.host_network {
+    if a == b {
         return None;
     }
-    let egress = cluster.sides.of(source.class, Direction::Egress);
-    let ingress = cluster.sides.of(destination.class, Direction::Ingress);
+    let plain = &cluster.snapshot.plain;
+    let (source, destination) = (plain[a.0 as usize]?, plain[b.0 as usize]?);
+    let egress = cluster.sides.of(source, Direction::Egress);
+    let ingress = cluster.sides.of(destination, Direction::Ingress);
     if egress.has_blocks || ingress.has_blocks {
         return None;
     }
     Some(Reading {
         egress: Some(egress),
         ingress: Some(ingress),
-        from: Peer { class: Some(source.class), ip: None },
-        to: Peer { class: Some(destination.class), ip: None },
-        ports: &cluster.snapshot.classes[destination.class as usize].ports,
+        from: Peer { class: Some(source), ip: None },
+        to: Peer { class: Some(destination), ip: None },
+        ports: &cluster.snapshot.classes[destination as usize].ports,
         free: false,
         model: None,
     })
@@ -313,6 +315,22 @@ impl<'c> Reading<'c> {
             }
         }
         verdict
+    }
+
+    /// As [`Self::verdict`], where no rule names addresses and both ends are pods that selectors see.
+    fn plain_verdict(&self, direction: Direction, port: u16, protocol: Protocol) -> Verdict {
+        let (Some(side), peer) = (self.side(direction), self.peer(direction)) else {
+            return Verdict::Allowed;
+        };
+        let Some(class) = peer.class.filter(|_| !side.policies.is_empty()) else {
+            return Verdict::Allowed;
+        };
+        let allowed = side.bounds.iter().zip(&side.rules).any(|(bounds, rule)| {
+            bounds.contains(&class)
+                && rule.peers.holds(peer) == Match::Yes
+                && rule.ports.contains(protocol, port, self.ports)
+        });
+        if allowed { Verdict::Allowed } else { Verdict::Denied }
     }
 
     pub(crate) fn allowed_ports(&self) -> Ports {

@@ -222,6 +222,8 @@ impl Building<'_> {
         for (subject, class) in snapshot.subjects.iter_mut().zip(&classes) {
             subject.class = order.binary_search(&class).map(index).unwrap_or_default();
         }
+        let plain = snapshot.subjects.iter().map(|subject| (!subject.host_network).then_some(subject.class));
+        snapshot.plain = plain.collect();
         snapshot.classes = order.into_iter().cloned().collect();
         for (at, class) in (0..).zip(&snapshot.classes) {
             let range = &mut snapshot.namespace_entries[class.namespace as usize].classes;

@@ -69,6 +69,8 @@ pub struct Snapshot {
     pub(crate) classes: Vec<Class>,
     by_label: HashMap<(Word, Word), Vec<ClassId>>,
     pub(super) subjects: Vec<Subject>,
+    /// Beside each subject, small: its class, unless it is on the host network.
+    pub(crate) plain: Vec<Option<ClassId>>,
     pods: BTreeMap<(Arc<str>, Arc<str>), SubjectId>,
     pub(super) workloads: BTreeMap<WorkloadName, WorkloadEntry>,
     pub(super) nodes: Vec<NodeEntry>,
