@@ -10,6 +10,8 @@ use crate::time::{Hour, Time};
 mod contested;
 mod join;
 mod table;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod witness;
 

@@ -14,6 +14,8 @@ pub mod lookup;
 pub mod owner;
 mod pod;
 pub mod service;
+#[cfg(test)]
+mod tests;
 
 pub use class::{Class, class};
 pub use ends::{EndId, Ends};

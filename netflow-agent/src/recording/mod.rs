@@ -13,6 +13,8 @@ mod line;
 pub mod merge;
 pub mod object;
 pub mod read;
+#[cfg(test)]
+mod tests;
 pub mod window;
 pub mod write;
 

@@ -1,0 +1,93 @@
+//! Service addresses: which pod ports a client's flow stands for.
+
+use super::check;
+
+#[test]
+fn a_service_is_translated_as_of_then() {
+    check(
+        "numeric target, by selector",
+        "service s 10.9.0.1 80 8080 app=api
+         client a web 10.1.0.1 10.9.0.1 80
+         = web>api:8080/TCP client x3 via s",
+    );
+    check(
+        "named target, by selector",
+        "service s 10.9.0.1 80 http app=api
+         client a web 10.1.0.1 10.9.0.1 80
+         = web>api:8080/TCP client x3 via s",
+    );
+    check(
+        "by slice, and the server's flow takes it in",
+        "service s 10.9.0.1 80 http app=api
+         slice s 9090 10.2.0.2
+         client a web 10.1.0.1 10.9.0.1 80
+         server b api 10.2.0.2 10.1.0.1 9090
+         = web>api:9090/TCP both x3 via s",
+    );
+    check(
+        "of two backends, the one that witnessed it",
+        "service s 10.9.0.1 80 80
+         slice s 80 10.2.0.2 10.2.0.3
+         client a web 10.1.0.1 10.9.0.1 80
+         server b db 10.2.0.3 10.1.0.1 80
+         = web>db:80/TCP both x3 via s",
+    );
+    check(
+        "of two backends without a witness, both",
+        "service s 10.9.0.1 80 80
+         slice s 80 10.2.0.2 10.2.0.3
+         client a web 10.1.0.1 10.9.0.1 80
+         = web>api:80/TCP client x3 via s
+         = web>db:80/TCP client x3 via s",
+    );
+    check(
+        "a witness of another Service's backend is none",
+        "service s 10.9.0.1 80 80 app=api
+         service t 10.9.0.2 80 80 app=db
+         client a web 10.1.0.1 10.9.0.1 80
+         client a web 10.1.0.1 10.9.0.2 80
+         server b api 10.2.0.2 10.1.0.1 80
+         = web>api:80/TCP both x3 via s
+         = web>db:80/TCP client x3 via t",
+    );
+}
+
+#[test]
+fn a_service_leads_where_its_endpoints_of_that_time_are() {
+    check(
+        "the backends changed: each flow by the slice of its time",
+        "service s 10.9.0.1 80 80
+         slice s 80 10.2.0.2 -20
+         slice s 80 10.2.0.3 21-
+         client a web 10.1.0.1 10.9.0.1 80 5-10
+         client b db 10.2.0.3 10.9.0.1 80 5-10
+         client b api 10.2.0.2 10.9.0.1 80 30-40
+         = api>db:80/TCP client x3 via s
+         = db>api:80/TCP client x3 via s
+         = web>api:80/TCP client x3 via s",
+    );
+    check(
+        "endpoints by hand: a machine outside, and a node",
+        "service s 10.9.0.1 443 6443
+         slice s 6443 10.0.0.1 192.0.2.7
+         client a web 10.1.0.1 10.9.0.1 443
+         = web>node:a:6443/TCP client x3 via s
+         = web>out:192.0.2.7:6443/TCP client x3 via s",
+    );
+    check(
+        "no backend is known; a port that it does not have",
+        "service s 10.9.0.1 80 8080 app=nobody
+         client a web 10.1.0.1 10.9.0.1 80
+         client a web 10.1.0.1 10.9.0.1 81
+         = web>service:s:81/TCP client x3
+         = web>service:s:8080/TCP client x3",
+    );
+    check(
+        "a node port leads to the Service",
+        "service s 10.9.0.1 80 8080 app=api node=30080
+         client a web 10.1.0.1 10.0.0.2 30080
+         client a web 10.1.0.1 10.0.0.2 30081
+         = web>api:8080/TCP client x3 via s
+         = web>node:b:30081/TCP client x3",
+    );
+}

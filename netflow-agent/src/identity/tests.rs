@@ -1,0 +1,142 @@
+//! Owners of pods, and histories of objects, as tables.
+
+use super::history::{Span, Stated, settle};
+use super::owner::Owners;
+use super::*;
+use crate::manifest::{self, Object, Pod, Words, Workload};
+use crate::time::{Time, Window};
+
+fn object(json: &str) -> Object {
+    manifest::object(json, &mut Words::default()).expect("an object")
+}
+
+/// A pod whose controller is `api/kind/name`, with labels `key=value`.
+fn pod(owner: &str, labels: &str, created: &str) -> Pod {
+    let owner = match owner.rsplitn(3, '/').collect::<Vec<_>>().as_slice() {
+        [name, kind, api] => {
+            let reference = format!(r#""apiVersion":"{api}","kind":"{kind}","name":"{name}","uid":"o""#);
+            format!(r#","ownerReferences":[{{{reference},"controller":true}}]"#)
+        }
+        _ => String::new(),
+    };
+    let labels: Vec<String> = labels
+        .split_whitespace()
+        .filter_map(|label| label.split_once('='))
+        .map(|(key, value)| format!(r#""{key}":"{value}""#))
+        .collect();
+    let json = format!(
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"namespace":"n","name":"p","creationTimestamp":"{created}","labels":{{{}}}{owner}}}}}"#,
+        labels.join(",")
+    );
+    match object(&json) {
+        Object::Pod(pod) => pod,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn workload(json: &str) -> Workload {
+    match object(json) {
+        Object::Workload(workload) => workload,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_pod_belongs_to_the_topmost_known_owner() {
+    let known = [
+        workload(
+            r#"{"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{"namespace":"n","name":"web-1","ownerReferences":[{"apiVersion":"apps/v1","kind":"Deployment","name":"web","uid":"d","controller":true}]}}"#,
+        ),
+        workload(
+            r#"{"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{"namespace":"n","name":"alone"}}"#,
+        ),
+        workload(
+            r#"{"apiVersion":"batch/v1","kind":"Job","metadata":{"namespace":"n","name":"j-7","ownerReferences":[{"apiVersion":"batch/v1","kind":"CronJob","name":"nightly","uid":"c","controller":true}]}}"#,
+        ),
+    ];
+    // 29,400,000 minutes after the epoch is 2025-11-24T16:00:00Z.
+    let (due, later) = ("2025-11-24T16:00:05Z", "2026-03-01T00:00:00Z");
+    for (owner, labels, created, expected) in [
+        ("", "", due, "Pod/p"),
+        ("apps/v1/ReplicaSet/web-1", "", due, "Deployment/web"),
+        ("apps/v1/ReplicaSet/alone", "pod-template-hash=lone", due, "ReplicaSet/alone"),
+        ("apps/v1/ReplicaSet/api-5d9", "pod-template-hash=5d9", due, "Deployment/api"),
+        ("apps/v1/ReplicaSet/api-5d9", "pod-template-hash=other", due, "ReplicaSet/api-5d9"),
+        ("apps/v1/ReplicaSet/api-5d9", "", due, "ReplicaSet/api-5d9"),
+        ("apps/v1/ReplicaSet/-5d9", "pod-template-hash=5d9", due, "ReplicaSet/-5d9"),
+        ("apps/v1/ReplicaSet/shop-6f", "rollouts-pod-template-hash=6f", due, "Rollout/shop"),
+        ("apps/v1/StatefulSet/db", "", due, "StatefulSet/db"),
+        ("apps/v1/DaemonSet/ds", "", due, "DaemonSet/ds"),
+        ("v1/ReplicationController/rc", "", due, "ReplicationController/rc"),
+        ("batch/v1/Job/j-7", "", due, "CronJob/nightly"),
+        ("batch/v1/Job/report-29400000", "", due, "CronJob/report"),
+        ("batch/v1/Job/report-29400000", "", later, "Job/report-29400000"),
+        ("batch/v1/Job/once-7", "", due, "Job/once-7"),
+        ("v1/Node/node-a", "", due, "Pod/p"),
+        ("postgres.example.com/v1/Cluster/pg", "", due, "Cluster/pg"),
+        ("example.com/v1/Deployment/fake", "", due, "Deployment/fake"),
+    ] {
+        let name = Owners::of(known.iter()).workload(&pod(owner, labels, created));
+        assert_eq!(format!("{}/{}", name.kind.as_str(), name.name), expected, "{owner} {labels}");
+    }
+    let foreign = Owners::of(known.iter()).workload(&pod("example.com/v1/Deployment/fake", "", due));
+    assert_eq!(foreign.kind, WorkloadKind::Other("Deployment".into()), "a kind of another group");
+}
+
+/// `FROM-TO=VERSION` for each statement, in seconds; out come spans, `*` for one without a stated end.
+fn settled(statements: &str) -> String {
+    let number = |text: &str| text.parse().ok().map(Time::from_seconds);
+    let parsed: Vec<(Stated, &str)> = statements
+        .split_whitespace()
+        .filter_map(|one| one.split_once('='))
+        .filter_map(|(span, version)| span.split_once('-').map(|span| (span, version)))
+        .map(|((from, to), version)| (Stated { from: number(from), to: number(to) }, version))
+        .collect();
+    let stated: Vec<Stated> = parsed.iter().map(|(stated, _)| *stated).collect();
+    let window = Window { from: Time::from_seconds(0), to: Time::from_seconds(100) };
+    let show = |span: &Span| {
+        let to = if span.open { "*".to_owned() } else { (span.to.milliseconds()).to_string() };
+        format!("{}-{to}", span.from.milliseconds())
+    };
+    let spans = settle(&stated, window, |one, other| parsed[one].1 == parsed[other].1);
+    spans.iter().map(show).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn one_object_has_one_history() {
+    for (statements, expected) in [
+        ("10-20=a", "10000-20000"),
+        ("10-=a", "10000-*"),
+        ("-=a", "0-*"),
+        // A stated end beats an absent one.
+        ("10-=a 10-20=a", "10000-20000 10000-20000"),
+        ("-=a 10-20=a", "0-20000 10000-20000"),
+        // A version ends where the next, other one begins; one that says the same ends nothing.
+        ("10-=a 30-=b", "10000-29999 30000-*"),
+        ("10-=a 30-=a", "10000-* 30000-*"),
+        // What began after a stated end is not ended by it.
+        ("10-20=a 20-=b", "10000-20000 20000-*"),
+    ] {
+        assert_eq!(settled(statements), expected, "{statements}");
+    }
+}
+
+#[test]
+fn classes_of_addresses() {
+    for (ip, expected) in [
+        ("10.0.0.1", Class::Unicast),
+        ("169.254.20.10", Class::Unicast),
+        ("169.254.169.254", Class::Unicast),
+        ("127.0.0.53", Class::Loopback),
+        ("::1", Class::Loopback),
+        ("0.0.0.0", Class::Unspecified),
+        ("::", Class::Unspecified),
+        ("224.0.0.251", Class::Multicast),
+        ("ff02::fb", Class::Multicast),
+        ("255.255.255.255", Class::Broadcast),
+        ("fe80::1", Class::LinkLocal),
+        ("fd00::1", Class::Unicast),
+    ] {
+        assert_eq!(class(ip.parse().expect("an address")), expected, "{ip}");
+    }
+}
