@@ -29,8 +29,8 @@ pub struct Args {
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let Args { judged: from, queries } = args;
     let is_stdin = queries == Path::new("-");
-    if is_stdin && from.files.filename.iter().any(|name| name == Path::new("-")) {
-        return Err(Failure::usage("both `-f -` and `--queries -` read standard input"));
+    if is_stdin && from.files.filename.iter().chain(&from.source.input).any(|name| name == Path::new("-")) {
+        return Err(Failure::usage("standard input is named more than once"));
     }
     let judged = judged::load(&from, streams)?;
     let namespace = from.namespace.as_deref();

@@ -1,10 +1,14 @@
 //! What a verb judges: the objects and policies that its flags name, compiled. In: manifests, and recordings.
 //! Out: a cluster. Policies of other dialects are named on stderr, because answers are incomplete without them.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::files::{self, Files};
+use super::plugin::Called;
+use super::source::{self, SourceArgs};
 use super::{Exit, Failure, Streams};
 use crate::evaluate::{Cluster, Snapshot};
 use crate::manifest::{NetworkPolicy, Object};
@@ -19,9 +23,10 @@ pub struct JudgedArgs {
     #[arg(short = 'n', long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// Exit with 4 when the answer is incomplete
-    #[arg(long)]
-    pub require_complete: bool,
+    /// Objects of a recording or of the cluster count too, as of the window's end; `-f` replaces those of the
+    /// same name, as applying it would
+    #[command(flatten)]
+    pub source: SourceArgs,
 }
 
 /// A compiled cluster, and what its policies do not say.
@@ -30,43 +35,67 @@ pub struct Judged {
     pub cluster: Cluster,
     /// Policies of other dialects, by kind and name.
     pub unread: Vec<String>,
+    /// Objects that the user's rights, or a silent node, did not show.
+    unshown: Vec<String>,
     require_complete: bool,
 }
 
 impl Judged {
     /// How a verb ends that found nothing wrong.
     pub fn exit(&self) -> Exit {
-        if self.require_complete && !self.unread.is_empty() { Exit::Incomplete } else { Exit::Done }
+        let complete = self.unread.is_empty() && self.unshown.is_empty();
+        if self.require_complete && !complete { Exit::Incomplete } else { Exit::Done }
     }
 }
 
 pub fn load(args: &JudgedArgs, streams: &mut Streams<'_>) -> Result<Judged, Failure> {
-    if args.files.filename.is_empty() {
-        return Err(Failure::usage("no manifests named").with_hint("name a file, a folder or `-` with `-f`"));
+    let names = &args.files.filename;
+    let asked = files::names_a_source(&args.source) || (names.is_empty() && streams.called == Called::Plugin);
+    if names.is_empty() && !asked {
+        return Err(Failure::usage("nothing to judge")
+            .with_hint("name manifests with `-f FILE|FOLDER|-`, a recording with `--input FILE`, or both"));
+    }
+    let stdin = Path::new("-");
+    if names.iter().chain(&args.source.input).filter(|name| *name == stdin).count() > 1 {
+        return Err(Failure::usage("standard input is named more than once"));
     }
     let manifests = files::read(&args.files, streams)?;
-    let objects: Vec<Object> = manifests.objects.into_iter().map(|placed| placed.object).collect();
-    let judged = compile(objects, args.require_complete);
+    let (mut recorded, mut unshown) = (Vec::new(), Vec::new());
+    if asked {
+        let loaded = source::load(&args.source, streams)?;
+        recorded = files::current(&loaded);
+        // Verdicts hang on objects, not on which hours were observed.
+        unshown.extend(loaded.lacks.nodes.into_iter().chain(loaded.lacks.unread));
+    }
+    let written: BTreeSet<String> = manifests.objects.iter().map(|placed| placed.object.title()).collect();
+    let kept =
+        recorded.iter().map(AsRef::as_ref).filter(|object: &&Object| !written.contains(&object.title()));
+    let objects: Vec<&Object> = kept.chain(manifests.objects.iter().map(|placed| &placed.object)).collect();
+    let (cluster, unread) = compile(&objects);
+    let judged = Judged { cluster, unread, unshown, require_complete: args.source.require_complete };
     report(&judged, streams)?;
     Ok(judged)
 }
 
-fn compile(objects: Vec<Object>, require_complete: bool) -> Judged {
-    let snapshot = Snapshot::new(&objects);
+fn compile(objects: &[&Object]) -> (Cluster, Vec<String>) {
+    let snapshot = Snapshot::new(objects.iter().copied());
     let mut policies: Vec<NetworkPolicy> = Vec::new();
     let mut unread = Vec::new();
     for object in objects {
         match object {
-            Object::NetworkPolicy(policy) => policies.push(policy),
+            Object::NetworkPolicy(policy) => policies.push(policy.clone()),
             Object::OtherPolicy { .. } => unread.push(object.title()),
             _ => {}
         }
     }
     unread.sort();
-    Judged { cluster: Cluster::compile(Arc::new(snapshot), policies), unread, require_complete }
+    (Cluster::compile(Arc::new(snapshot), policies), unread)
 }
 
 fn report(judged: &Judged, streams: &mut Streams<'_>) -> io::Result<()> {
+    for name in &judged.unshown {
+        writeln!(streams.err, "incomplete: not read: {name}")?;
+    }
     for title in &judged.unread {
         writeln!(
             streams.err,
