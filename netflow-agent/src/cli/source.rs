@@ -47,6 +47,10 @@ pub struct SourceArgs {
 
 impl SourceArgs {
     /// The namespace of the agents, which is nobody's to police.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(clippy::unnecessary_literal_bound, reason = "with the cluster it is what the flag says")
+    )]
     pub fn agent_namespace(&self) -> &str {
         #[cfg(feature = "cluster")]
         return &self.cluster.agent_namespace;
