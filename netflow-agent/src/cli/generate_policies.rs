@@ -10,7 +10,7 @@ use super::source::{Loaded, SourceArgs, load};
 use super::files::{self, Files};
 use super::{Exit, Failure, Streams, policy_diff, policy_dir};
 use crate::evaluate::Snapshot;
-use crate::policy::Policy;
+use crate::policy::{Gap, Policy};
 use crate::render::assertions;
 use crate::edge::{Joined, join};
 use crate::assess;
@@ -194,7 +194,9 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         summary::ready_made(&answer.gaps, streams.out)?;
         return Ok(loaded.exit());
     }
-    print(&args, &answer, &loaded, &joined, streams)?;
+    let still_allowed = print(&args, &answer, &loaded, &joined, streams)?;
+    answer.gaps.extend(still_allowed);
+    answer.gaps.sort_by(|a, b| (a.kind, &a.about, &a.text).cmp(&(b.kind, &b.about, &b.text)));
     loaded.report(streams)?;
     summary::summary(&answer, &joined.edges, streams.err)?;
     summary::withheld(&answer, &joined.edges, &options.review, streams.err)?;
@@ -206,14 +208,15 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     Ok(loaded.exit())
 }
 
-/// Nothing goes out before it is read back and every observed edge replayed against it.
+/// Nothing goes out before it is read back and every observed edge replayed against it. Out: what is allowed
+/// although it was withheld.
 fn print(
     args: &Args,
     answer: &Recommendation,
     loaded: &Loaded,
     joined: &Joined,
     streams: &mut Streams<'_>,
-) -> Result<(), Failure> {
+) -> Result<Vec<Gap>, Failure> {
     let detail = match args.evidence {
         Evidence::None => Detail::None,
         Evidence::Short => Detail::Short,
@@ -259,7 +262,7 @@ fn print(
     } else {
         streams.out.write_all(&bytes)?;
     }
-    Ok(())
+    Ok(proof::still_allowed(&cluster, &joined.edges, answer))
 }
 
 /// The policies in force: those of `-f`, else those that the data shows.

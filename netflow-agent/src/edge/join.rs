@@ -14,7 +14,10 @@ use crate::recording::Recording;
 use crate::time::Window;
 
 /// Where a mesh sidecar listens inside the pod; on the wire the port was another.
-const MESH_PORTS: [u16; 2] = [15_001, 15_006];
+pub(super) const MESH_PORTS: [u16; 2] = [15_001, 15_006];
+
+/// Servers' flows by a sidecar's port, with their ends, until the clients have told the true one.
+pub(super) type Meshed<'f> = Vec<(EndId, EndId, &'f Flow, Share)>;
 
 /// Everything under construction while flows are joined.
 pub(super) struct Join<'a, 'i> {
@@ -41,32 +44,27 @@ pub fn join(recording: &Recording, inventory: &Inventory<'_>, window: Window) ->
         || recording.flows.iter().filter(|flow| window.meets(flow.counters.first, flow.counters.last));
     let mut flows = 0;
     let mut contested = Vec::new();
-    let mut meshed = Vec::new();
+    let mut meshed = Meshed::new();
     for flow in in_window() {
         flows += 1;
         if flow.key.side == Side::Server {
             join.server(flow, &mut contested, &mut meshed);
         }
     }
-    resolve(&mut join, contested, in_window);
+    resolve(&mut join, contested, &mut meshed, in_window);
     join.table.settle();
     let mut contested = Vec::new();
     for flow in in_window().filter(|flow| flow.key.side == Side::Client) {
         join.client(flow, &mut contested);
     }
-    resolve(&mut join, contested, in_window);
+    resolve(&mut join, contested, &mut meshed, in_window);
     join.mesh(&meshed);
     join.finish(flows)
 }
 
 impl Join<'_, '_> {
     /// A flow of a server's own end: the local end is the destination, on its own port.
-    fn server<'f>(
-        &mut self,
-        flow: &'f Flow,
-        contested: &mut Vec<Contested<'f>>,
-        meshed: &mut Vec<(EndId, EndId, &'f Flow)>,
-    ) {
+    fn server<'f>(&mut self, flow: &'f Flow, contested: &mut Vec<Contested<'f>>, meshed: &mut Meshed<'f>) {
         if self.leave_out(flow) {
             return;
         }
@@ -82,39 +80,41 @@ impl Join<'_, '_> {
         self.serve(source, local, flow, meshed);
     }
 
-    fn serve<'f>(
+    /// A server's flow with both ends known.
+    pub(super) fn serve<'f>(&mut self, source: EndId, local: EndId, flow: &'f Flow, meshed: &mut Meshed<'f>) {
+        self.serve_share(source, local, flow, Share::All, meshed);
+    }
+
+    /// The same, where several sources have a share in it.
+    pub(super) fn serve_share<'f>(
         &mut self,
         source: EndId,
         local: EndId,
         flow: &'f Flow,
-        meshed: &mut Vec<(EndId, EndId, &'f Flow)>,
+        share: Share,
+        meshed: &mut Meshed<'f>,
     ) {
         if flow.key.protocol == Protocol::Tcp && MESH_PORTS.contains(&flow.key.port) && came_up(flow) {
             self.by_mesh.insert((source, local));
-            meshed.push((source, local, flow));
+            meshed.push((source, local, flow, share));
             return;
         }
-        self.served(source, local, flow);
-    }
-
-    /// A server's flow with both ends known.
-    pub(super) fn served(&mut self, source: EndId, local: EndId, flow: &Flow) {
         let key = Key { source, destination: local, port: flow.key.port, protocol: flow.key.protocol };
         if came_up(flow) {
             let own = matches!(self.world.ends.get(source), Endpoint::Node(name) if *name == flow.key.node);
-            self.table.add(key, flow, Share::All).own_flows += u64::from(own);
+            self.table.add(key, flow, share).own_flows += u64::from(own);
         } else {
             self.attempt(key, flow);
         }
     }
 
     /// A sidecar's port gives way to the ports that the client's own records tell.
-    fn mesh(&mut self, meshed: &[(EndId, EndId, &Flow)]) {
+    fn mesh(&mut self, meshed: &[(EndId, EndId, &Flow, Share)]) {
         if meshed.is_empty() {
             return;
         }
         let known = self.table.seen_by_clients();
-        for (source, destination, flow) in meshed {
+        for (source, destination, flow, share) in meshed {
             let ports: Vec<u16> = known
                 .range((*source, *destination, 0)..=(*source, *destination, u16::MAX))
                 .map(|(_, _, port)| *port)
@@ -123,11 +123,11 @@ impl Join<'_, '_> {
             let key =
                 |port| Key { source: *source, destination: *destination, port, protocol: Protocol::Tcp };
             for port in &ports {
-                let share = if ports.len() == 1 { Share::All } else { Share::Presence };
+                let share = if ports.len() == 1 { *share } else { Share::Presence };
                 self.table.add(key(*port), flow, share);
             }
             if ports.is_empty() {
-                self.table.add(key(flow.key.port), flow, Share::All);
+                self.table.add(key(flow.key.port), flow, *share);
                 self.doubt(DoubtReason::MeshPort, key(flow.key.port), flow);
             }
         }

@@ -6,7 +6,8 @@ use super::join::Join;
 use super::table::{Key, Share};
 use super::witness::World;
 use crate::flow::{Basis, Flow, Outcome};
-use crate::identity::{EndId, Endpoint};
+use crate::identity::service::Found;
+use crate::identity::{CHANGED_HANDS, EndId, Endpoint};
 use crate::net::Protocol;
 
 /// Ports from here on are handed to clients that ask for none (Linux, `ip_local_port_range`).
@@ -29,6 +30,11 @@ impl Join<'_, '_> {
         let is_node = world.is_node(flow.key.remote, span.0, span.1);
         let found = world.services.find(flow.key.remote, flow.key.port, flow.key.protocol, span, is_node);
         let Some(found) = found else { return false };
+        let rivals = world.services.rivals(found, flow.key.remote, span);
+        if !rivals.is_empty() {
+            self.one_of([found].into_iter().chain(rivals), local, flow);
+            return true;
+        }
         let targets = world.services.targets(found, span, world.inventory, &world.ends);
         let service = world.ends.service(world.services.name(found));
         let key = |(destination, port)| Key { source: local, destination, port, protocol: flow.key.protocol };
@@ -71,6 +77,30 @@ impl Join<'_, '_> {
         true
     }
 
+    /// A Service's address that passed to another Service meanwhile: only what a server witnessed is told.
+    fn one_of(&mut self, found: impl Iterator<Item = Found>, local: EndId, flow: &Flow) {
+        let span = (flow.counters.first, flow.counters.last);
+        let mut witnessed = Vec::new();
+        for found in found {
+            let world = &mut self.world;
+            let service = world.ends.service(world.services.name(found));
+            for (destination, port) in world.services.targets(found, span, world.inventory, &world.ends) {
+                let key = Key { source: local, destination, port, protocol: flow.key.protocol };
+                if self.table.server_saw_near(key, flow.key.hour) {
+                    witnessed.push((key, service));
+                }
+            }
+        }
+        if witnessed.is_empty() || matches!(flow.key.outcome, Outcome::Refused | Outcome::Timeout) {
+            let unknown = self.world.ends.unknown(flow.key.remote, CHANGED_HANDS);
+            self.direct(local, unknown, flow);
+            return;
+        }
+        for (key, service) in witnessed {
+            self.table.add_via(key, flow, Share::Presence, service);
+        }
+    }
+
     /// A translated flow that no server tells of. A connection to a Service's address has its client at this
     /// end for certain, however old it is: nobody calls from there.
     fn untold(&mut self, key: Key, flow: &Flow, service: EndId) {
@@ -93,6 +123,17 @@ impl Join<'_, '_> {
             }
             Belief::Attempt => self.attempt(key, flow),
             Belief::Doubt(reason) => self.doubt(reason, key, flow),
+        }
+    }
+
+    /// A client's flow that one of its address's holders witnessed.
+    pub(super) fn direct_share(&mut self, local: EndId, destination: EndId, flow: &Flow, share: Share) {
+        let key = Key { source: local, destination, port: flow.key.port, protocol: flow.key.protocol };
+        if matches!(flow.key.outcome, Outcome::Refused | Outcome::Timeout) {
+            self.attempt(key, flow);
+        } else {
+            let own = self.world.is_probe(local, flow);
+            self.table.add(key, flow, share).own_flows += u64::from(own);
         }
     }
 

@@ -95,13 +95,7 @@ impl<'a> Services<'a> {
         span: (Time, Time),
         is_node: bool,
     ) -> Option<Found> {
-        let of_address = self.by_ip.get(&ip).into_iter().flatten().rev().find_map(|version| {
-            let dated = &self.versions[*version as usize];
-            let ports = || dated.object.ports.iter();
-            let at = ports().position(|one| one.port == port && one.protocol == protocol)?;
-            meets(span, dated.from, dated.to)
-                .then_some(Found { version: *version, port: u32::try_from(at).ok()? })
-        });
+        let of_address = self.at(ip, port, protocol, span).next();
         if of_address.is_some() || !is_node {
             return of_address;
         }
@@ -109,6 +103,38 @@ impl<'a> Services<'a> {
         found.iter().rev().copied().find(|found| {
             let dated = &self.versions[found.version as usize];
             meets(span, dated.from, dated.to)
+        })
+    }
+
+    /// Other Services than the one found that had its address and port in the same span: nobody can say by
+    /// the address alone which of them it was.
+    pub fn rivals(&self, found: Found, ip: IpAddr, span: (Time, Time)) -> Vec<Found> {
+        if self.by_ip.get(&ip).is_none_or(|versions| versions.len() < 2) {
+            return Vec::new();
+        }
+        let port = self.port(found);
+        let mut rivals: Vec<Found> = self
+            .at(ip, port.port, port.protocol, span)
+            .filter(|other| self.name(*other) != self.name(found))
+            .collect();
+        rivals.dedup_by_key(|other| self.name(*other));
+        rivals
+    }
+
+    /// Every version with this address and port in this span, the latest of each Service first.
+    fn at(
+        &self,
+        ip: IpAddr,
+        port: u16,
+        protocol: Protocol,
+        span: (Time, Time),
+    ) -> impl Iterator<Item = Found> {
+        self.by_ip.get(&ip).into_iter().flatten().rev().filter_map(move |version| {
+            let dated = &self.versions[*version as usize];
+            let mut ports = dated.object.ports.iter();
+            let at = ports.position(|one| one.port == port && one.protocol == protocol)?;
+            meets(span, dated.from, dated.to)
+                .then_some(Found { version: *version, port: u32::try_from(at).ok()? })
         })
     }
 
@@ -150,31 +176,6 @@ impl<'a> Services<'a> {
             targets = in_span(selected, span);
         }
         targets
-    }
-
-    /// Addresses of Services that may lead to an end's port, sorted.
-    pub fn addresses_towards(&self, end: EndId, port: u16) -> Vec<IpAddr> {
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        for (version, behind) in self.versions.iter().zip(&self.behind) {
-            let leads = |one: &Behind| {
-                let selected = one.selected.get().into_iter().flatten();
-                one.sliced.is_empty()
-                    || one
-                        .sliced
-                        .iter()
-                        .chain(selected)
-                        .any(|target| (target.end, target.port) == (end, port))
-            };
-            if behind.iter().any(leads) {
-                let service = version.object;
-                addresses.extend(
-                    service.cluster_ips.iter().chain(&service.external_ips).chain(&service.load_balancer_ips),
-                );
-            }
-        }
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses
     }
 
     fn port(&self, found: Found) -> &'a ServicePort {
@@ -256,10 +257,12 @@ fn sliced(
         else {
             continue;
         };
-        let number = spoken.port.unwrap_or(match port.target {
-            TargetPort::Number(number) => number,
-            TargetPort::Name(_) => port.port,
-        });
+        // A slice without a number means every port; then the Service's own words count, a name for each pod.
+        let number = match (spoken.port, &port.target) {
+            (Some(number), _) => number,
+            (None, TargetPort::Number(number)) => *number,
+            (None, TargetPort::Name(_)) => continue,
+        };
         let any_ready = slice.object.endpoints.iter().any(|endpoint| endpoint.ready);
         for endpoint in slice.object.endpoints.iter().filter(|endpoint| endpoint.ready || !any_ready) {
             for end in behind(endpoint, (slice.from, slice.to), lookup, ends) {

@@ -68,15 +68,19 @@ fn asks_53(service: &crate::identity::ServiceName, edge: &Edge, inventory: &Inve
     })
 }
 
-/// Adds what was not seen: UDP and TCP to every server, for each sender among the subjects.
+/// Adds what was not seen: UDP and TCP to every server, for each sender among the subjects, and for whoever
+/// was seen to ask one that is a subject itself.
 pub(super) fn demand(
     ledger: &mut Ledger,
+    edges: &[Edge],
     servers: &BTreeMap<(PeerKey, u16), Endpoint>,
     scene: &Scene,
     options: &Options,
     used: &mut [bool],
 ) {
-    for sender in ledger.senders() {
+    let mut senders = ledger.senders();
+    senders.extend(askers(edges, servers, scene));
+    for sender in senders {
         let Some(group) = scene.group(&sender) else { continue };
         for ((server, port), other) in servers {
             for protocol in [Protocol::Udp, Protocol::Tcp] {
@@ -98,6 +102,21 @@ pub(super) fn demand(
             }
         }
     }
+}
+
+/// Workloads that were seen to ask a server.
+fn askers<'s>(
+    edges: &'s [Edge],
+    servers: &'s BTreeMap<(PeerKey, u16), Endpoint>,
+    scene: &'s Scene,
+) -> impl Iterator<Item = GroupId> {
+    let asked = |edge: &&Edge| {
+        servers.iter().any(|((_, port), server)| edge.key.port == *port && edge.key.destination == *server)
+    };
+    edges.iter().filter(asked).filter_map(|edge| match &edge.key.source {
+        Endpoint::Workload(name) => scene.group_of(name).cloned(),
+        _ => None,
+    })
 }
 
 /// The review's deny and ignore hold for what is declared as well.

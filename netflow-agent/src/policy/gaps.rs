@@ -24,8 +24,12 @@ pub(super) fn of_scene(
     gaps.extend(silent(edges, scene, options));
     let withheld: BTreeSet<usize> = answer.withheld.iter().map(|withheld| withheld.edge).collect();
     for (at, edge) in edges.iter().enumerate() {
-        if !withheld.contains(&at) && !edge.own_node {
-            gaps.extend(node(edge, inventory, options));
+        if withheld.contains(&at) {
+            continue;
+        }
+        gaps.extend(hidden_clients(edge, inventory, options));
+        if !edge.own_node {
+            gaps.extend(node(edge, options));
             gaps.extend(metadata(edge, options));
         }
     }
@@ -108,42 +112,47 @@ fn silent(edges: &[Edge], scene: &Scene, options: &Options) -> Vec<Gap> {
     gaps
 }
 
-/// Edges with a node: nodes come and go, and a Service may hide who it was.
-fn node(edge: &Edge, inventory: &Inventory<'_>, options: &Options) -> Vec<Gap> {
+fn is_subject(end: &Endpoint, options: &Options) -> bool {
+    matches!(end, Endpoint::Workload(name) if options.is_subject(&name.namespace))
+}
+
+/// A Service may hide behind a node who called, the node of the pod itself included.
+fn hidden_clients(edge: &Edge, inventory: &Inventory<'_>, options: &Options) -> Vec<Gap> {
     let key = &edge.key;
-    let subject =
-        |end: &Endpoint| matches!(end, Endpoint::Workload(name) if options.is_subject(&name.namespace));
-    let mut gaps = Vec::new();
-    if let (Endpoint::Node(_), Endpoint::Workload(server)) = (&key.source, &key.destination)
-        && subject(&key.destination)
-    {
-        for service in inventory.services.iter().filter(|known| hides_clients(known.object)) {
-            if leads_to(service.object, server, edge, inventory) {
-                let meta = &service.object.meta;
-                let text = format!(
-                    "Service {}/{} hides its clients behind the nodes (externalTrafficPolicy: Cluster): who they are is \
-                     not known",
-                    meta.namespace, meta.name
-                );
-                gaps.push(
-                    Gap::new(GapKind::HiddenClient, words::edge(key), text)
-                        .settled_by(approve(key, "clients outside the cluster come by this Service")),
-                );
-            }
-        }
+    let (Endpoint::Node(_), Endpoint::Workload(server)) = (&key.source, &key.destination) else {
+        return Vec::new();
+    };
+    if !is_subject(&key.destination, options) {
+        return Vec::new();
     }
-    let with_node = matches!(key.source, Endpoint::Node(_)) || matches!(key.destination, Endpoint::Node(_));
-    if with_node
-        && (subject(&key.source) || subject(&key.destination))
-        && options.nodes == super::Nodes::Exact
-    {
-        let text = "allowed by the addresses of a node: wrong after the next node joins; see --nodes";
-        gaps.push(
-            Gap::new(GapKind::Node, words::edge(key), text)
-                .settled_by(approve(key, "nodes of this pool are fixed")),
+    let hiding = inventory
+        .services
+        .iter()
+        .map(|known| known.object)
+        .filter(|service| hides_clients(service) && leads_to(service, server, edge, inventory));
+    let gap = |service: &Service| {
+        let meta = &service.meta;
+        let text = format!(
+            "Service {}/{} hides its clients behind the nodes (externalTrafficPolicy: Cluster): who they are is \
+             not known",
+            meta.namespace, meta.name
         );
-    }
-    gaps
+        Gap::new(GapKind::HiddenClient, words::edge(key), text)
+            .settled_by(approve(key, "clients outside the cluster come by this Service"))
+    };
+    hiding.map(gap).collect()
+}
+
+/// Edges with a node: nodes come and go.
+fn node(edge: &Edge, options: &Options) -> Option<Gap> {
+    let key = &edge.key;
+    let with_node = matches!(key.source, Endpoint::Node(_)) || matches!(key.destination, Endpoint::Node(_));
+    let subject = is_subject(&key.source, options) || is_subject(&key.destination, options);
+    (with_node && subject && options.nodes == super::Nodes::Exact).then(|| {
+        let text = "allowed by the addresses of a node: wrong after the next node joins; see --nodes";
+        Gap::new(GapKind::Node, words::edge(key), text)
+            .settled_by(approve(key, "nodes of this pool are fixed"))
+    })
 }
 
 fn hides_clients(service: &Service) -> bool {

@@ -40,7 +40,7 @@ pub fn generate(edges: &[Edge], inventory: &Inventory<'_>, options: &Options) ->
     }
     declare::apply(&mut ledger, edges, &scene, options, &mut used);
     let servers = dns::servers(edges, inventory, &scene);
-    dns::demand(&mut ledger, &servers, &scene, options, &mut used);
+    dns::demand(&mut ledger, edges, &servers, &scene, options, &mut used);
     if servers.is_empty() && !ledger.senders().is_empty() {
         let text = "no DNS server of the cluster was seen answering; senders get no rule for it";
         answer.gaps.push(Gap::new(GapKind::NoDns, "cluster", text));
@@ -125,6 +125,14 @@ fn policy(
                 let about = super::words::workload(&group.members[0]);
                 let text =
                     format!("{direction} blocks within the budget hold {added} addresses that were not seen");
+                gaps.push(Gap::new(GapKind::WideCover, about, text));
+            }
+            let holds_pods = |key: &PeerKey| matches!(key, PeerKey::Anywhere { v6 } if scene.ranges_incomplete[usize::from(*v6)]);
+            if keys.iter().any(holds_pods) {
+                let about = super::words::workload(&group.members[0]);
+                let text = format!(
+                    "{direction} `any` holds pods as well: they have addresses in ranges that no node tells"
+                );
                 gaps.push(Gap::new(GapKind::WideCover, about, text));
             }
             let mut evidence: Vec<Evidence> =

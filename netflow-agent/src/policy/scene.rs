@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::selector::{self, Group, Row};
-use super::{NamespaceLabel, Options};
+use super::{NamespaceLabel, Options, sift};
 use crate::identity::{Inventory, WorkloadName};
 use crate::manifest::Labels;
 
@@ -28,10 +28,12 @@ pub(super) struct Scene {
     pub(super) populated: BTreeSet<Arc<str>>,
     namespace_labels: BTreeMap<Arc<str>, NamespaceLabel>,
     node_ips: BTreeMap<Arc<str>, BTreeSet<IpAddr>>,
-    /// Addresses of pods, Services and nodes.
+    /// Addresses of pods, Services and nodes, and those that mean something of their own.
     pub(super) taken: BTreeSet<IpAddr>,
     /// Ranges that nodes give to pods.
     pub(super) pod_ranges: Vec<IpNet>,
+    /// Families (v4, v6) in which a pod has an address outside of these ranges.
+    pub(super) ranges_incomplete: [bool; 2],
 }
 
 impl Scene {
@@ -70,9 +72,19 @@ impl Scene {
         }
         scene.pod_ranges.sort();
         scene.pod_ranges.dedup();
-        for service in &inventory.services {
-            scene.taken.extend(&service.object.cluster_ips);
+        for known in inventory.pods.iter().filter(|known| !known.pod.host_network) {
+            for hold in &known.holds {
+                let inside = scene.pod_ranges.iter().any(|range| range.contains(&hold.ip));
+                scene.ranges_incomplete[usize::from(hold.ip.is_ipv6())] |= !inside;
+            }
         }
+        for service in &inventory.services {
+            let object = service.object;
+            scene.taken.extend(object.cluster_ips.iter().chain(&object.external_ips));
+            scene.taken.extend(&object.load_balancer_ips);
+        }
+        scene.taken.extend(sift::METADATA);
+        scene.taken.insert(sift::NODE_LOCAL_DNS);
         scene.namespace_labels = namespace_labels(inventory, options.namespace_label.as_ref());
         scene
     }

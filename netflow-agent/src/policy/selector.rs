@@ -106,8 +106,11 @@ impl<'a> Table<'a> {
             Self { groups: Vec::new(), labels: Vec::new(), owner: Vec::new(), by_pair: BTreeMap::new() };
         for (name, row) in rows {
             let common = in_common(&row.labels);
-            let controller = stable(&row.selector);
-            let proven = controller.iter().all(|(key, value)| common.get(key) == Some(value));
+            // What a controller selects by never changes, so its values may look like anything.
+            let mut controller = row.selector.clone();
+            controller.retain(|key, _| is_stable(key, ""));
+            let carried = |key, value| row.labels.iter().all(|labels| labels.get(key) == Some(value));
+            let proven = controller.iter().all(|(key, value)| carried(key, value));
             let base = if controller.is_empty() || !proven { common.clone() } else { controller };
             let keys = row.labels.iter().flat_map(|labels| labels.keys().cloned()).collect();
             for labels in &row.labels {
@@ -305,6 +308,18 @@ mod tests {
                 "b: app=b | app=b tier=web",
             ],
             &["a: app=a", "b: app=b"],
+        );
+    }
+
+    #[test]
+    fn a_controllers_value_may_look_like_a_hash_and_a_stamped_key_counts_never() {
+        check(
+            &[
+                "a: app=a1b2c3d4 pod-template-hash=x | app=a1b2c3d4 pod-template-hash=x",
+                "b: app=20240101 | app=20240101",
+                "c: | app=c0ffee12 team=x",
+            ],
+            &["a: app=a1b2c3d4", "b: app=20240101", "c: team=x"],
         );
     }
 

@@ -57,11 +57,11 @@ pub(super) fn sift(edge: &Edge, scene: &Scene, options: &Options, used: &mut [bo
     if let Some(fate) = fate {
         return fate;
     }
-    if let Some(reason) = withheld_by_flag(edge, options) {
-        return Fate::Withhold(reason.into());
-    }
     if edge.own_node {
         return Fate::Probe;
+    }
+    if let Some(reason) = withheld_by_flag(edge, options) {
+        return Fate::Withhold(reason.into());
     }
     match (peers(&edge.key.source, scene, options), peers(&edge.key.destination, scene, options)) {
         (Some(source), Some(destination)) => Fate::Allow { source, destination },
@@ -95,7 +95,7 @@ pub(super) fn peers(end: &Endpoint, scene: &Scene, options: &Options) -> Option<
             Some(match &options.nodes {
                 Nodes::Exact => vec![PeerKey::Node(Arc::clone(name))],
                 Nodes::Ranges(ranges) => ranges_holding(ranges, ips),
-                Nodes::Any => anywhere(ips),
+                Nodes::Any => anywhere_and_among_pods(ips, scene),
             })
         }
         Endpoint::External(ip) if METADATA.contains(ip) || *ip == NODE_LOCAL_DNS => {
@@ -117,6 +117,15 @@ fn ranges_holding(ranges: &[IpNet], ips: impl Iterator<Item = IpAddr>) -> Vec<Pe
         .collect();
     keys.sort();
     keys.dedup();
+    keys
+}
+
+/// Anywhere but pods, and each address that the node has in the midst of theirs, as a tunnel's end is.
+fn anywhere_and_among_pods(ips: impl Iterator<Item = IpAddr>, scene: &Scene) -> Vec<PeerKey> {
+    let ips: Vec<IpAddr> = ips.collect();
+    let mut keys = anywhere(ips.iter().copied());
+    let among = |ip: &&IpAddr| scene.pod_ranges.iter().any(|range| range.contains(*ip));
+    keys.extend(ips.iter().filter(among).map(|ip| PeerKey::Range(IpNet::from(*ip))));
     keys
 }
 
@@ -145,16 +154,26 @@ pub(super) fn gap(edge: &Edge, fate: &Fate, options: &Options) -> Option<Gap> {
     let about = super::words::edge(key);
     match fate {
         Fate::NotJudged => {
-            let (kind, text) = [&key.source, &key.destination].into_iter().find_map(|end| match end {
-                Endpoint::Unknown { ip, reason } => {
-                    Some((GapKind::UnknownPeer, format!("{ip} is unknown: {reason}")))
-                }
-                Endpoint::Service(name) => Some((
-                    GapKind::ServiceWithoutBackends,
-                    format!("no backend of Service {}/{} is known for that time", name.namespace, name.name),
-                )),
-                _ => None,
-            })?;
+            let (kind, text) = [&key.source, &key.destination]
+                .into_iter()
+                .find_map(|end| match end {
+                    Endpoint::Unknown { ip, reason } => {
+                        Some((GapKind::UnknownPeer, format!("{ip} is unknown: {reason}")))
+                    }
+                    Endpoint::Service(name) => Some((
+                        GapKind::ServiceWithoutBackends,
+                        format!(
+                            "no backend of Service {}/{} is known for that time",
+                            name.namespace, name.name
+                        ),
+                    )),
+                    _ => None,
+                })
+                .unwrap_or_else(|| {
+                    let text =
+                        "an end on the network of a node whose address is not known: no rule can name it";
+                    (GapKind::NotExpressible, text.to_owned())
+                });
             Some(Gap::new(kind, about, format!("{text}; {} connections left out", edge.connections)))
         }
         Fate::Withhold(reason) if reason.starts_with("not expressible") => {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use crate::edge::Edge;
-use crate::evaluate::{Cluster, Snapshot, Verdict};
+use crate::evaluate::{Cluster, End, Snapshot, Verdict};
+use crate::identity::Endpoint;
 use crate::manifest::{self, NetworkPolicy, Object};
-use crate::policy::Recommendation;
+use crate::policy::{Gap, GapKind, Recommendation};
 
 /// Why the bytes may not go out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,11 +41,51 @@ pub fn prove<'a>(
         .iter()
         .zip(&skipped)
         .filter(|(edge, skipped)| {
-            !**skipped && cluster.edge(&edge.key).is_some_and(|judged| judged.verdict == Verdict::Denied)
+            !**skipped && cluster.edge(&edge.key).is_some_and(|judged| denies(&cluster, edge, judged.verdict))
         })
         .map(|(edge, _)| crate::policy::words::edge(&edge.key))
         .collect();
     if denied.is_empty() { Ok(cluster) } else { Err(Unproven::Denied(denied)) }
+}
+
+/// Undefined between pods of their own network means that some of a workload's pods are denied: too many.
+fn denies(cluster: &Cluster, edge: &Edge, verdict: Verdict) -> bool {
+    let of_pods = |end: &Endpoint| match end {
+        Endpoint::External(_) => true,
+        Endpoint::Workload(_) => cluster.snapshot().party(end).is_some_and(|party| {
+            let on_host = |end: &End| match end {
+                End::Subject { id, .. } => cluster.snapshot().subject(*id).host_network,
+                _ => false,
+            };
+            !party.ends.iter().any(on_host)
+        }),
+        Endpoint::Node(_) | Endpoint::Service(_) | Endpoint::Unknown { .. } => false,
+    };
+    match verdict {
+        Verdict::Denied => true,
+        Verdict::Allowed => false,
+        Verdict::Undefined => of_pods(&edge.key.source) && of_pods(&edge.key.destination),
+    }
+}
+
+/// Edges that are withheld and allowed all the same, by a rule that is there for another reason.
+pub fn still_allowed(cluster: &Cluster, edges: &[Edge], answer: &Recommendation) -> Vec<Gap> {
+    let mut gaps: Vec<Gap> = answer
+        .withheld
+        .iter()
+        .map(|one| (&edges[one.edge], &one.reason))
+        .filter(|(edge, _)| {
+            cluster.edge(&edge.key).is_some_and(|judged| judged.verdict == Verdict::Allowed)
+        })
+        .map(|(edge, reason)| {
+            let text = format!(
+                "withheld ({reason}), and allowed all the same: by a rule for others, or because nothing isolates it"
+            );
+            Gap::new(GapKind::StillAllowed, crate::policy::words::edge(&edge.key), text)
+        })
+        .collect();
+    gaps.sort_by(|a, b| (&a.about, &a.text).cmp(&(&b.about, &b.text)));
+    gaps
 }
 
 /// The policies in a stream or list that was just rendered, read and validated as the API server does.

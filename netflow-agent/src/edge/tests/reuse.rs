@@ -78,3 +78,23 @@ fn the_end_of_a_hold_is_stated_or_the_next_one_s_begin() {
          = web>twin:80/TCP client x3",
     );
 }
+
+#[test]
+fn a_sidecar_does_not_hide_who_held_the_address() {
+    check(
+        "the server sees the sidecar's port alone",
+        "pod old 10.2.0.9 b 0-20
+         pod new 10.2.0.9 b 21-
+         server a web 10.1.0.1 10.2.0.9 15006 10-30
+         client b new 10.2.0.9 10.1.0.1 8080 25-30
+         = new>web:8080/TCP both x3",
+    );
+    check(
+        "the client sees the true port, the server the sidecar's",
+        "pod old 10.2.0.9 b 0-20
+         pod new 10.2.0.9 b 21-
+         client a web 10.1.0.1 10.2.0.9 80 10-30
+         server b new 10.2.0.9 10.1.0.1 15006 25-30
+         = web>new:80/TCP both x3",
+    );
+}

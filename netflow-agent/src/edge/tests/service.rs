@@ -91,3 +91,34 @@ fn a_service_leads_where_its_endpoints_of_that_time_are() {
          = web>node:b:30081/TCP client x3",
     );
 }
+
+#[test]
+fn a_services_address_that_passed_to_another_is_not_guessed() {
+    let two = "service s 10.9.0.1 80 8080 app=api 0-20
+               service t 10.9.0.1 80 5432 app=db 21-
+               ";
+    check(
+        "before, and after",
+        &format!(
+            "{two}client a web 10.1.0.1 10.9.0.1 80 5-10
+             client b api 10.2.0.2 10.9.0.1 80 30-40
+             = api>db:5432/TCP client x3 via t
+             = web>api:8080/TCP client x3 via s"
+        ),
+    );
+    check(
+        "across, and nobody says so",
+        &format!(
+            "{two}client a web 10.1.0.1 10.9.0.1 80 10-30
+             = web>unknown:10.9.0.1(address_changed_hands):80/TCP client x3"
+        ),
+    );
+    check(
+        "across, and a server says so",
+        &format!(
+            "{two}client a web 10.1.0.1 10.9.0.1 80 10-30
+             server b db 10.2.0.3 10.1.0.1 5432 25-30
+             = web>db:5432/TCP both x3 via t"
+        ),
+    );
+}
