@@ -36,8 +36,10 @@ pub struct Figures {
     /// The last write failed: what it held waits in memory.
     pub store_failing: bool,
     pub store_bytes: u64,
-    pub objects: BTreeMap<Arc<str>, u64>,
+    pub objects: BTreeMap<String, u64>,
     pub covered_seconds: u64,
+    /// Times that the wall clock was set, forward or back, by more than a second.
+    pub clock_steps: u64,
 }
 
 /// How long after a drain the agent still counts as alive, in intervals.
@@ -65,7 +67,7 @@ impl Figures {
 pub fn status(figures: &Figures) -> String {
     let reasons = figures.unready();
     let objects: serde_json::Map<String, serde_json::Value> =
-        figures.objects.iter().map(|(kind, count)| (kind.to_string(), (*count).into())).collect();
+        figures.objects.iter().map(|(kind, count)| (kind.clone(), (*count).into())).collect();
     let status = serde_json::json!({
         "node": &*figures.node,
         "version": env!("CARGO_PKG_VERSION"),

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::figures::Figures;
-use crate::engine::{LOCAL_UNKNOWN, NOT_STORED};
+use crate::engine::{LOCAL_UNKNOWN, NOT_STORED, OBJECT_NOT_STORED};
 use crate::flow::orient::Ignored;
 
 /// The type of the text that `render` gives.
@@ -35,31 +35,13 @@ impl Collector for Reading {
         let out = &mut encoder;
         info(out, figures)?;
         lost(out, figures)?;
-        let seen = &figures.seen;
-        counter(out, "samples", "Kernel entries that had grown at a drain.", seen.samples)?;
-        counter(out, "foreign_samples", "Samples of other nodes' pods on this kernel.", seen.foreign)?;
         let ignored = Ignored::ALL.map(|reason| {
-            (reason.as_str().to_owned(), seen.ignored.get(&reason).copied().unwrap_or_default())
+            (reason.as_str().to_owned(), figures.seen.ignored.get(&reason).copied().unwrap_or_default())
         });
         let about = "Samples that are no flow between two ends, by reason.";
         family(out, "ignored_samples", about, "reason", &ignored)?;
-        counter(out, "overflowed_flows", "Flows that came by the ring; not lost.", figures.overflowed)?;
-        counter(out, "drains", "Drains done.", figures.drains)?;
-        counter(
-            out,
-            "drain_failures",
-            "Drains that failed; the next one brings what they left.",
-            figures.drain_failures,
-        )?;
         seconds(out, "drain_seconds", "Time taken by drains.", figures.drain_ns)?;
-        counter(out, "covered_seconds", "Seconds attached and drained.", figures.covered_seconds)?;
-        counter(out, "saves", "Batches written to the state folder.", figures.saves)?;
-        counter(
-            out,
-            "save_failures",
-            "Batches that could not be written; tried again.",
-            figures.save_failures,
-        )?;
+        counters(out, figures)?;
         gauges(out, figures)
     }
 }
@@ -73,7 +55,7 @@ fn info(out: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt::Result {
 
 fn lost(out: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt::Result {
     let mut causes: std::collections::BTreeMap<String, u64> =
-        [LOCAL_UNKNOWN, NOT_STORED].map(|cause| (cause.to_owned(), 0)).into();
+        [LOCAL_UNKNOWN, NOT_STORED, OBJECT_NOT_STORED].map(|cause| (cause.to_owned(), 0)).into();
     causes.extend(figures.lost.iter().map(|(cause, flows)| ((*cause).to_owned(), *flows)));
     for (cause, flows) in &figures.seen.lost {
         // What the engine was told by the kernel is counted above already.
@@ -82,7 +64,32 @@ fn lost(out: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt::Result {
         }
     }
     let causes: Vec<(String, u64)> = causes.into_iter().collect();
-    family(out, "lost_flows", "Flows lost, by cause.", "cause", &causes)
+    family(
+        out,
+        "lost_flows",
+        "Flows lost, by cause; object_not_stored counts versions of objects.",
+        "cause",
+        &causes,
+    )
+}
+
+fn counters(out: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt::Result {
+    let seen = &figures.seen;
+    for (name, about, value) in [
+        ("samples", "Kernel entries that had grown at a drain.", seen.samples),
+        ("foreign_samples", "Samples of other nodes' pods on this kernel.", seen.foreign),
+        ("overflowed_flows", "Flows that came by the ring; not lost.", figures.overflowed),
+        ("drains", "Drains done.", figures.drains),
+        ("drain_failures", "Drains that failed; the next one brings what they left.", figures.drain_failures),
+        ("covered_seconds", "Seconds attached and drained.", figures.covered_seconds),
+        ("clock_steps", "Times that the wall clock was set.", figures.clock_steps),
+        ("saves", "Batches written to the state folder.", figures.saves),
+        ("save_failures", "Batches that could not be written; tried again.", figures.save_failures),
+    ] {
+        let counter = ConstCounter::new(value);
+        counter.encode(out.encode_descriptor(name, about, None, counter.metric_type())?)?;
+    }
+    Ok(())
 }
 
 fn gauges(out: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt::Result {
@@ -106,14 +113,9 @@ fn gauges(out: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt::Result {
     let kind = ConstGauge::new(0_i64).metric_type();
     let mut metric = out.encode_descriptor("objects", "Objects known now, by kind.", None, kind)?;
     for (kind, count) in &figures.objects {
-        ConstGauge::new(signed(*count)).encode(metric.encode_family(&[("kind", &**kind)])?)?;
+        ConstGauge::new(signed(*count)).encode(metric.encode_family(&[("kind", kind.as_str())])?)?;
     }
     Ok(())
-}
-
-fn counter(out: &mut DescriptorEncoder<'_>, name: &str, about: &str, value: u64) -> fmt::Result {
-    let counter = ConstCounter::new(value);
-    counter.encode(out.encode_descriptor(name, about, None, counter.metric_type())?)
 }
 
 fn seconds(out: &mut DescriptorEncoder<'_>, name: &str, about: &str, ns: u64) -> fmt::Result {

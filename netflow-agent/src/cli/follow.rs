@@ -49,8 +49,7 @@ impl Told {
     /// What of a batch is new, with all objects known.
     fn take(&mut self, batch: Recording) -> Recording {
         for observed in batch.objects {
-            let meta = crate::engine::meta(&observed.object);
-            let kind = crate::engine::kind(&observed.object);
+            let (kind, meta) = observed.object.kind_and_meta();
             let uid = meta.uid.as_deref().unwrap_or_default();
             let key = format!("{kind}\0{}\0{}\0{uid}", meta.namespace, meta.name);
             self.objects.insert((key, observed.from), observed);

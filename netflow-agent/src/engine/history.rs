@@ -1,12 +1,12 @@
 //! The inventory in time. In: objects applied, deleted, listed. Out: versions of each object with `from` and
 //! `to`, those that changed since the last save first of all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::input::Kinds;
-use crate::manifest::{Meta, Object};
+use crate::manifest::Object;
 use crate::recording::Observed;
 use crate::time::Time;
 
@@ -20,8 +20,8 @@ pub struct Name {
 
 impl Name {
     pub fn of(object: &Object) -> Self {
-        let meta = meta(object);
-        Self { kind: kind(object), namespace: Arc::clone(&meta.namespace), name: Arc::clone(&meta.name) }
+        let (kind, meta) = object.kind_and_meta();
+        Self { kind: kind.into(), namespace: Arc::clone(&meta.namespace), name: Arc::clone(&meta.name) }
     }
 }
 
@@ -29,8 +29,9 @@ impl Name {
 #[derive(Debug, Default)]
 pub(super) struct History {
     current: BTreeMap<Name, Version>,
-    /// Versions that are over and not saved yet.
-    ended: Vec<Observed>,
+    /// Versions that are over and not saved yet, oldest first, and what they weigh.
+    ended: VecDeque<Observed>,
+    ended_weight: usize,
     /// UIDs that are gone: an event about them that comes late changes nothing.
     gone: BTreeMap<Arc<str>, Time>,
 }
@@ -60,6 +61,8 @@ pub(super) enum Step {
 impl History {
     /// Gone UIDs that are remembered: enough for any burst of late events.
     const GONE: usize = 4_096;
+    /// Weight of the ended versions that wait to be saved: about 10 MB.
+    const WAITING: usize = 50_000;
 
     /// Goes on from versions that had no end when they were stored.
     pub(super) fn resume(open: Vec<Observed>) -> Self {
@@ -81,7 +84,7 @@ impl History {
 
     /// A full list has this object: whatever was said before, it is there.
     pub(super) fn listed(&mut self, object: Object, at: Time) -> Step {
-        if let Some(uid) = &meta(&object).uid {
+        if let Some(uid) = &object.meta().uid {
             self.gone.remove(uid);
         }
         self.apply(object, at)
@@ -90,7 +93,7 @@ impl History {
     /// An object was added or changed.
     pub(super) fn apply(&mut self, object: Object, at: Time) -> Step {
         let name = Name::of(&object);
-        let uid = meta(&object).uid.clone();
+        let uid = object.meta().uid.clone();
         if uid.as_ref().is_some_and(|uid| self.gone.contains_key(uid)) {
             return Step::Nothing;
         }
@@ -100,7 +103,7 @@ impl History {
             if *before.observed.object == object || before.at > at {
                 return Step::Nothing;
             }
-            let same = meta(&before.observed.object).uid == uid;
+            let same = before.observed.object.meta().uid == uid;
             if same {
                 let since = before.observed.from.unwrap_or(Time::MIN);
                 let changed = if gains_its_address(&before.observed.object, &object) {
@@ -127,12 +130,12 @@ impl History {
     /// An object was deleted. An event about another object of that name changes nothing.
     pub(super) fn delete(&mut self, object: &Object, at: Time) -> Step {
         let name = Name::of(object);
-        let uid = &meta(object).uid;
+        let uid = &object.meta().uid;
         if let Some(uid) = uid {
             self.forget(uid, at);
         }
         match self.current.get(&name) {
-            Some(version) if uid.is_none() || meta(&version.observed.object).uid == *uid => {
+            Some(version) if uid.is_none() || version.observed.object.meta().uid == *uid => {
                 // The last state says more than the one before it: a container's end, above all.
                 let (from, gone) = (version.observed.from, finished(object));
                 let ended = Arc::clone(&version.observed.object);
@@ -180,6 +183,7 @@ impl History {
 
     pub(super) fn saved(&mut self) {
         self.ended.clear();
+        self.ended_weight = 0;
         for version in self.current.values_mut() {
             version.unsaved = false;
         }
@@ -188,7 +192,7 @@ impl History {
     fn end(&mut self, name: &Name, at: Time, gone: bool) -> Option<Arc<Object>> {
         let version = self.current.remove(name)?;
         let mut observed = version.observed;
-        if gone && let Some(uid) = meta(&observed.object).uid.clone() {
+        if gone && let Some(uid) = observed.object.meta().uid.clone() {
             self.forget(&uid, at);
         }
         let object = Arc::clone(&observed.object);
@@ -196,8 +200,51 @@ impl History {
         // A pod that is over gave its address back when its last container ended.
         let since = observed.from.unwrap_or(Time::MIN);
         observed.to = Some(finished(&object).map_or(end, |finished| finished.min(end)).max(since));
-        self.ended.push(observed);
+        self.wait(observed);
         Some(object)
+    }
+
+    fn wait(&mut self, ended: Observed) {
+        self.ended_weight += weight(&ended);
+        self.ended.push_back(ended);
+    }
+
+    /// As many versions wait to be saved as may.
+    pub(super) fn is_full(&self) -> bool {
+        self.ended_weight > Self::WAITING
+    }
+
+    /// Lets the oldest go that wait to be saved, until no more wait than may; gives back how many.
+    pub(super) fn shed(&mut self) -> u64 {
+        let mut shed = 0;
+        while self.is_full()
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.ended_weight -= weight(&oldest);
+            shed += 1;
+        }
+        shed
+    }
+
+    /// The wall clock was set back to `now`: what was said to begin later begins now, and what was heard
+    /// later was heard now, or no news would count until the clock is there again.
+    pub(super) fn set_back(&mut self, now: Time) {
+        let mut closed = Vec::new();
+        for version in self.current.values_mut() {
+            version.at = version.at.min(now);
+            let begun = version.observed.from;
+            if begun.is_some_and(|begun| begun > now) {
+                if !version.unsaved {
+                    // The store has it under the time that never was.
+                    closed.push(Observed { to: begun, ..version.observed.clone() });
+                }
+                version.observed.from = Some(now);
+                version.unsaved = true;
+            }
+        }
+        for observed in closed {
+            self.wait(observed);
+        }
     }
 
     fn forget(&mut self, uid: &Arc<str>, at: Time) {
@@ -208,6 +255,14 @@ impl History {
                 self.gone.remove(&oldest);
             }
         }
+    }
+}
+
+/// What a version takes in memory, roughly, in endpoints of a slice.
+fn weight(observed: &Observed) -> usize {
+    match &*observed.object {
+        Object::EndpointSlice(slice) => 4 + slice.endpoints.len(),
+        _ => 4,
     }
 }
 
@@ -231,34 +286,5 @@ fn finished(object: &Object) -> Option<Time> {
 }
 
 fn created_before(one: &Object, other: &Object) -> bool {
-    matches!((meta(one).created, meta(other).created), (Some(one), Some(other)) if one < other)
-}
-
-/// The kind as the API spells it.
-pub fn kind(object: &Object) -> Arc<str> {
-    match object {
-        Object::Pod(_) => "Pod".into(),
-        Object::Namespace(_) => "Namespace".into(),
-        Object::Service(_) => "Service".into(),
-        Object::EndpointSlice(_) => "EndpointSlice".into(),
-        Object::Node(_) => "Node".into(),
-        Object::NetworkPolicy(_) => "NetworkPolicy".into(),
-        Object::Workload(workload) => workload.kind.as_str().into(),
-        Object::Caller(caller) => format!("{:?}", caller.kind).into(),
-        Object::OtherPolicy { kind, .. } | Object::Other { kind, .. } => Arc::clone(kind),
-    }
-}
-
-pub fn meta(object: &Object) -> &Meta {
-    match object {
-        Object::Pod(it) => &it.meta,
-        Object::Namespace(it) => &it.meta,
-        Object::Service(it) => &it.meta,
-        Object::EndpointSlice(it) => &it.meta,
-        Object::Node(it) => &it.meta,
-        Object::NetworkPolicy(it) => &it.meta,
-        Object::Workload(it) => &it.meta,
-        Object::Caller(it) => &it.meta,
-        Object::OtherPolicy { meta, .. } | Object::Other { meta, .. } => meta,
-    }
+    matches!((one.meta().created, other.meta().created), (Some(one), Some(other)) if one < other)
 }

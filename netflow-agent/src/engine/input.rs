@@ -27,6 +27,10 @@ pub enum Input {
     },
     /// A drain is complete: the hooks were attached and drained in all of this span.
     Drained(Span),
+    /// The wall clock was set back; it is `at` now.
+    SetBack {
+        at: Time,
+    },
     /// The last `Save` is on disk.
     Saved {
         at: Time,

@@ -20,8 +20,8 @@ use crate::manifest::Object;
 use crate::recording::Observed;
 use crate::time::{Hour, Time};
 
+pub use history::Name;
 use history::{History, Step};
-pub use history::{Name, kind, meta};
 pub use input::{Batch, Change, Input, Kinds, Output, PodCgroup};
 use name::{Named, Names};
 
@@ -29,6 +29,8 @@ use name::{Named, Names};
 pub const LOCAL_UNKNOWN: &str = "local_unknown";
 /// Cause of loss: the table was full and could not be saved.
 pub const NOT_STORED: &str = "not_stored";
+/// Cause of loss: versions of objects that ended, and were too many while nothing could be saved.
+pub const OBJECT_NOT_STORED: &str = "object_not_stored";
 
 /// Counts of what was seen and is no flow of this node, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +71,13 @@ impl Engine {
         Self::with_limit(node, next_seq, open, sum::ROWS)
     }
 
+    /// No more than this many rows are counted in one hour; what would be one more is counted as lost.
+    #[must_use]
+    pub fn with_rows_per_hour(mut self, rows: usize) -> Self {
+        self.sum.per_hour = rows;
+        self
+    }
+
     fn with_limit(node: Arc<str>, next_seq: BTreeMap<Hour, u32>, open: Vec<Observed>, limit: usize) -> Self {
         let mut names = Names::new(Arc::clone(&node));
         for observed in &open {
@@ -92,7 +101,15 @@ impl Engine {
         match input {
             Input::Sample(sample) => return self.sample(sample),
             Input::Lost { cause, flows, at } => self.lose(&cause, flows, at),
-            Input::Change(change) => self.change(*change),
+            Input::Change(change) => return self.change(*change),
+            Input::SetBack { at } => {
+                self.history.set_back(at);
+                self.names.set_back(at);
+                for sample in &mut self.waiting {
+                    sample.first = sample.first.min(at);
+                    sample.last = sample.last.min(at);
+                }
+            }
             Input::Cgroups { folders, at } => self.names.place(folders, at),
             Input::Drained(span) => {
                 self.sum.observe(span);
@@ -196,29 +213,49 @@ impl Engine {
         Output::Save(batch)
     }
 
-    fn change(&mut self, change: Change) {
-        match change {
-            Change::Listed { kinds, objects, at } => self.list(&kinds, objects, at),
+    fn change(&mut self, change: Change) -> Output {
+        let at = match change {
+            Change::Listed { kinds, objects, at } => {
+                self.list(&kinds, objects, at);
+                Some(at)
+            }
             Change::Applied { object, at } => {
                 self.names.set_live();
                 let step = self.history.apply(object, at);
                 self.follow(&step, at);
+                Some(at)
             }
             Change::Deleted { object, at } => {
                 self.names.set_live();
                 let step = self.history.delete(&object, at);
                 self.follow(&step, at);
+                Some(at)
             }
             Change::Gateways { ips, seen_from } => {
                 self.gateways = ips;
                 self.seen_from = seen_from;
+                None
             }
-        }
+        };
         // Only a pod that is known as one says what its neighbours' gateway is.
         if !self.gateways.is_empty() && self.seen_from.iter().all(|ip| self.names.addresses.is_pods(*ip)) {
             self.names.addresses.set_gateways(&self.gateways);
             self.history.set_gateways(&self.node, &self.gateways);
         }
+        match at {
+            Some(at) if self.history.is_full() => self.relieve(at),
+            _ => Output::Nothing,
+        }
+    }
+
+    /// Too many ended versions wait: a save takes them all. While it cannot be done, the oldest go.
+    fn relieve(&mut self, at: Time) -> Output {
+        if !self.saving {
+            return self.save();
+        }
+        let shed = self.history.shed();
+        self.lose(&OBJECT_NOT_STORED.into(), shed, at);
+        Output::Nothing
     }
 
     fn list(&mut self, kinds: &Kinds, objects: Vec<Object>, at: Time) {
@@ -252,7 +289,7 @@ impl Engine {
     fn prune(&mut self, now: Time) {
         let Self { names, history, .. } = self;
         let current: std::collections::BTreeSet<&str> =
-            history.objects().filter_map(|it| meta(&it.object).uid.as_deref()).collect();
+            history.objects().filter_map(|it| it.object.meta().uid.as_deref()).collect();
         names.prune(now, |uid| current.contains(uid));
     }
 }

@@ -114,6 +114,18 @@ impl Names {
         self.folders.contains_key(&id)
     }
 
+    /// The wall clock was set back to `now`: nothing was seen later than that.
+    pub(super) fn set_back(&mut self, now: Time) {
+        self.addresses.set_back(now);
+        for folder in self.folders.values_mut() {
+            folder.seen = folder.seen.min(now);
+        }
+        for namespace in self.netns.values_mut() {
+            namespace.seen = namespace.seen.min(now);
+            namespace.since = namespace.since.min(now);
+        }
+    }
+
     /// From now on events about pods come one by one, and may be late.
     pub(super) fn set_live(&mut self) {
         self.live = true;

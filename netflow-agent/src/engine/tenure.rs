@@ -98,6 +98,14 @@ impl Addresses {
         self.held.get(&ip).is_some_and(|tenures| tenures.iter().any(pods))
     }
 
+    /// The wall clock was set back to `now`: who is said to come later is here, who went later is gone.
+    pub(super) fn set_back(&mut self, now: Time) {
+        for tenure in self.held.values_mut().flatten() {
+            tenure.from = tenure.from.min(now);
+            tenure.to = tenure.to.map(|to| to.min(now));
+        }
+    }
+
     /// Forgets tenures that ended long ago.
     pub(super) fn prune(&mut self, now: Time) {
         let limit = now.plus_seconds(-Self::LATE_SECONDS);

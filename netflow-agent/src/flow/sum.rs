@@ -107,12 +107,17 @@ pub struct Sum {
     next_seq: BTreeMap<Hour, u32>,
     n_rows: usize,
     limit: usize,
+    /// Rows that one hour may have over all of its `seq`: a scan of all ports of a network is one row each.
+    pub per_hour: usize,
+    /// Rows begun in each hour.
+    begun: BTreeMap<Hour, usize>,
 }
 
 impl Sum {
     /// `next_seq` comes from what is stored: an hour that is not in it begins at 0.
     pub fn new(node: Arc<str>, next_seq: BTreeMap<Hour, u32>, limit: usize) -> Self {
-        Self { node, hours: BTreeMap::new(), next_seq, n_rows: 0, limit }
+        let (hours, begun) = (BTreeMap::new(), BTreeMap::new());
+        Self { node, hours, next_seq, n_rows: 0, limit, per_hour: usize::MAX, begun }
     }
 
     /// No room for a new row until what is here was saved and `restart`ed.
@@ -124,7 +129,8 @@ impl Sum {
     #[must_use]
     pub fn add(&mut self, conversation: Conversation, growth: Growth, span: Span) -> bool {
         let (hour, span) = span.hour();
-        let full = self.is_full();
+        let begun = self.begun.get(&hour).copied().unwrap_or(0);
+        let full = self.is_full() || begun >= self.per_hour;
         let sum = self.hour(hour);
         if sum.grow(&conversation, growth, span) {
             return true;
@@ -147,6 +153,7 @@ impl Sum {
         sum.rows.insert(conversation, Row { counters, unsaved: true, stored: false });
         sum.unsaved = true;
         self.n_rows += usize::from(before.is_none());
+        *self.begun.entry(hour).or_default() += 1;
         true
     }
 
@@ -210,6 +217,7 @@ impl Sum {
         let current = now.hour();
         self.hours.retain(|hour, _| !full && *hour == current);
         self.n_rows = self.hours.values().map(|sum| sum.rows.len()).sum();
+        self.begun.retain(|hour, _| *hour == current);
         // Two weeks of hours at most; the store is asked again at every start.
         while self.next_seq.len() > 512 {
             self.next_seq.pop_first();

@@ -322,6 +322,10 @@ impl Object {
         }
     }
 
+    pub fn meta(&self) -> &Meta {
+        self.kind_and_meta().1
+    }
+
     /// `NetworkPolicy shop/allow-web`, for messages.
     pub fn title(&self) -> String {
         let (kind, meta) = self.kind_and_meta();

@@ -71,7 +71,7 @@ fn hash_of(hasher: &DefaultHashBuilder, observed: &Observed) -> u64 {
     let mut state = hasher.build_hasher();
     observed.from.hash(&mut state);
     observed.to.hash(&mut state);
-    let meta = super::object::meta(&observed.object);
+    let meta = observed.object.meta();
     meta.namespace.hash(&mut state);
     meta.name.hash(&mut state);
     meta.uid.hash(&mut state);

@@ -8,28 +8,13 @@ use crate::manifest::{
     Service, ServiceType, TargetPort, Workload, WorkloadKind,
 };
 
-/// The metadata of any object.
-pub fn meta(object: &Object) -> &Meta {
-    match object {
-        Object::Pod(one) => &one.meta,
-        Object::Namespace(one) => &one.meta,
-        Object::Service(one) => &one.meta,
-        Object::EndpointSlice(one) => &one.meta,
-        Object::Node(one) => &one.meta,
-        Object::NetworkPolicy(one) => &one.meta,
-        Object::Workload(one) => &one.meta,
-        Object::Caller(one) => &one.meta,
-        Object::OtherPolicy { meta, .. } | Object::Other { meta, .. } => meta,
-    }
-}
-
 /// The object as JSON.
 pub fn to_json(object: &Object) -> Value {
     let (api_version, kind) = type_of(object);
     let mut json = Fields::default();
     json.put("apiVersion", api_version);
     json.put("kind", kind);
-    json.put("metadata", metadata(meta(object)));
+    json.put("metadata", metadata(object.meta()));
     match object {
         Object::Pod(one) => pod(&mut json, one),
         Object::Service(one) => service(&mut json, one),

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,6 +11,7 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
 use tokio::sync::{broadcast, mpsc};
 
 use super::agent::Shared;
@@ -24,6 +26,9 @@ const JSON_LINES: &str = "application/jsonl; charset=utf-8";
 /// A piece of a stream, and how many wait for a slow reader.
 const PIECE_BYTES: usize = 64 * 1024;
 const PIECES: usize = 4;
+
+/// How long a reader may take nothing: what it reads is pinned on disk until it has it all.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How a listener is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,56 +124,70 @@ async fn follow(shared: &Shared) -> Response {
     let news = shared.news();
     shared.fresh().await;
     let now = clock::now();
-    let objects = read(shared, Window { from: now, to: now });
-    let lines = futures::stream::unfold((objects, news), |(mut objects, mut news)| async move {
-        if let Some(piece) = objects.recv().await {
-            return Some((piece, (objects, news)));
-        }
+    let objects = all(read(shared, Window { from: now, to: now }));
+    let news = futures::stream::unfold(news, |mut news| async move {
         let piece = match news.recv().await {
             Ok(lines) => Ok(Bytes::from_owner(lines)),
             Err(broadcast::error::RecvError::Lagged(n)) => {
-                Err(io::Error::other(format!("the reader is too slow: {n} batches behind")))
+                Err(io::Error::other(format!("the reader is too slow: {n} pieces behind")))
             }
             Err(broadcast::error::RecvError::Closed) => return None,
         };
-        Some((piece, (objects, news)))
+        Some((piece, news))
     });
-    ([(header::CONTENT_TYPE, JSON_LINES)], Body::from_stream(lines)).into_response()
+    ([(header::CONTENT_TYPE, JSON_LINES)], Body::from_stream(objects.chain(news))).into_response()
 }
 
-type Piece = io::Result<Bytes>;
-
-/// Reads the store in a thread of its own, piece by piece as the other side takes them.
-fn read(shared: &Shared, window: Window) -> mpsc::Receiver<Piece> {
+/// Reads the store in a thread of its own, piece by piece as the other side takes them; an empty one is the end.
+fn read(shared: &Shared, window: Window) -> mpsc::Receiver<Bytes> {
     let (sender, pieces) = mpsc::channel(PIECES);
     let reader = shared.reader();
     tokio::task::spawn_blocking(move || {
         let mut out = Pieces { held: Vec::with_capacity(PIECE_BYTES), sender };
         let written = reader.write(window, &mut out);
         let written = written.and_then(|()| out.flush().map_err(|source| StoreError::Write { source }));
-        match written {
-            // The reader may have seen enough.
-            Ok(()) | Err(StoreError::Write { .. }) => {}
+        let ended = match written {
+            Ok(()) => out.send(Bytes::new()),
+            Err(StoreError::Write { source }) => Err(source),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "answer an export");
-                // The connection ends without its last piece, and the reader sees that.
-                drop(out.sender.blocking_send(Err(io::Error::other(error))));
+                return;
             }
-        }
+        };
+        // The reader may have seen enough; one that stands still hears of it when it goes on.
+        drop(ended);
     });
     pieces
 }
 
-fn stream(pieces: mpsc::Receiver<Piece>) -> Response {
-    let lines = futures::stream::unfold(pieces, |mut pieces| async move {
-        pieces.recv().await.map(|piece| (piece, pieces))
-    });
-    ([(header::CONTENT_TYPE, JSON_LINES)], Body::from_stream(lines)).into_response()
+fn stream(pieces: mpsc::Receiver<Bytes>) -> Response {
+    ([(header::CONTENT_TYPE, JSON_LINES)], Body::from_stream(all(pieces))).into_response()
+}
+
+/// All pieces up to the empty one. Without that one something was cut off, and the connection breaks: an answer
+/// that is not whole must not look as if it were.
+fn all(pieces: mpsc::Receiver<Bytes>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    futures::stream::unfold(Some(pieces), |pieces| async move {
+        let mut pieces = pieces?;
+        match pieces.recv().await {
+            Some(piece) if piece.is_empty() => None,
+            Some(piece) => Some((Ok(piece), Some(pieces))),
+            None => Some((Err(io::Error::other("the answer was cut off")), None)),
+        }
+    })
 }
 
 struct Pieces {
     held: Vec<u8>,
-    sender: mpsc::Sender<Piece>,
+    sender: mpsc::Sender<Bytes>,
+}
+
+impl Pieces {
+    /// Waits for the reader to take what was sent before. This is one of the threads that may block.
+    fn send(&self, piece: Bytes) -> io::Result<()> {
+        let sent = tokio::runtime::Handle::current().block_on(self.sender.send_timeout(piece, PATIENCE));
+        sent.map_err(|_gone_or_stalled| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
 }
 
 impl Write for Pieces {
@@ -185,8 +204,7 @@ impl Write for Pieces {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.held, Vec::with_capacity(PIECE_BYTES));
-        let gone = |_piece| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.sender.blocking_send(Ok(piece.into())).map_err(gone)
+        self.send(piece.into())
     }
 }
 

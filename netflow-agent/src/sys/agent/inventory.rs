@@ -255,6 +255,7 @@ mod kubernetes {
                 }
                 Seen::ListEnded => {
                     let objects = self.open.remove(&kind).unwrap_or_default();
+                    self.words.forget_unused();
                     tracing::info!(kind = kind.as_str(), objects = objects.len(), "listed");
                     shared.list_came();
                     Change::Listed { kinds: Kinds::One(kind.as_str().into()), objects, at }

@@ -5,11 +5,12 @@ mod error;
 mod inventory;
 mod shared;
 mod turn;
+mod wall;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,8 +58,6 @@ pub enum Kubernetes {
     Kubeconfig { path: Option<PathBuf>, context: Option<String> },
 }
 
-/// Batches that a follower may be behind before it is dropped.
-const NEWS: usize = 64;
 /// How long the loop waits before overflowing flows are drained again.
 const OVERFLOW_PAUSE: Duration = Duration::from_millis(50);
 
@@ -80,9 +79,10 @@ async fn start(options: &Options) -> Result<(), AgentError> {
     if let Some(path) = set_aside {
         tracing::warn!(path = %path.display(), "the store has another layout or is damaged; set aside");
     }
+    // What is stored comes first: the manifests mostly say the same again, and what comes last goes first.
+    let resumed = store.resume().map_err(AgentError::Store)?;
     let objects = options.inventory.as_deref().map(inventory::read).transpose()?;
     let node = node(options.node.as_deref(), objects.as_deref())?;
-    let resumed = store.resume().map_err(AgentError::Store)?;
     let listeners = Listeners::bind(options).await?;
     let capture = Capture::open(&options.capture, clock::now())
         .map_err(|error| AgentError::Capture(Box::new(error)))?;
@@ -100,7 +100,8 @@ async fn start(options: &Options) -> Result<(), AgentError> {
         figures: Mutex::new((Figures::default(), Mark::now())),
         events: events.clone(),
         reader: store.reader(),
-        news: broadcast::channel(NEWS).0,
+        news: broadcast::channel(shared::NEWS).0,
+        overflowing: AtomicBool::new(false),
         awaited: AtomicUsize::new(inventory::lists(options)),
     });
     if options.inventory.is_none() && options.kubernetes.is_none() {
@@ -112,7 +113,8 @@ async fn start(options: &Options) -> Result<(), AgentError> {
         inventory::list(&events, objects);
     }
     let overflow = capture.overflow_fd().try_clone_to_owned().ok();
-    let engine = Engine::new(node, resumed.next_seq, resumed.open);
+    let rows = usize::try_from(options.limits.bytes / 2 / store::ROW_BYTES).unwrap_or(usize::MAX);
+    let engine = Engine::new(node, resumed.next_seq, resumed.open).with_rows_per_hour(rows);
     let pace = Pace { interval: options.interval, existing: options.existing, limits: options.limits };
     let turn = Turn::new(capture, engine, store, Arc::clone(&shared), pace);
     let ended = spawn_loop(turn, inbox)?;
@@ -181,7 +183,7 @@ fn spawn_tasks(
         tokio::spawn(serve("metrics", axum::serve(metrics, router(Reached::Network)).into_future()));
     }
     if let Some(overflow) = overflow {
-        watch_overflow(overflow, events.clone())?;
+        watch_overflow(overflow, Arc::clone(shared))?;
     }
     if let Some(path) = options.inventory.clone() {
         tokio::spawn(inventory::watch(path, events.clone()));
@@ -201,13 +203,18 @@ async fn serve(what: &'static str, served: impl Future<Output = std::io::Result<
 
 /// Waits in a thread of its own: the kernel's ring can be polled, and tokio's way to do so is not sound for
 /// descriptors that others hold too.
-fn watch_overflow(ring: OwnedFd, events: Sender<Event>) -> Result<(), AgentError> {
+fn watch_overflow(ring: OwnedFd, shared: Arc<Shared>) -> Result<(), AgentError> {
     use rustix::event::{PollFd, PollFlags, poll};
     let wait = move || {
         loop {
             let ready = poll(&mut [PollFd::new(&ring, PollFlags::IN)], None);
             let interrupted = ready == Err(rustix::io::Errno::INTR);
-            if !interrupted && (ready.is_err() || events.send(Event::Overflow).is_err()) {
+            if ready.is_err() && !interrupted {
+                return;
+            }
+            // Told once: a loop that is held up, by a disk perhaps, finds one word of it and not a queue.
+            let told = interrupted || shared.overflowing.swap(true, Ordering::Relaxed);
+            if !told && shared.events.send(Event::Overflow).is_err() {
                 return;
             }
             std::thread::sleep(OVERFLOW_PAUSE);

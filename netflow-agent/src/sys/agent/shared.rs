@@ -1,7 +1,7 @@
 //! What the loop and the tasks around it share: events to the loop, figures and news from it.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,10 @@ use super::super::store::Reader;
 use crate::api::figures::Figures;
 use crate::engine::{Batch, Change};
 use crate::recording;
+
+/// Pieces that a follower may be behind before it is dropped: 16 MiB in all.
+pub(super) const NEWS: usize = 256;
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// What the loop is told.
 #[derive(Debug)]
@@ -36,7 +40,10 @@ pub(crate) struct Shared {
     /// The latest figures, and when the loop last went round.
     pub(super) figures: Mutex<(Figures, Mark)>,
     pub(super) events: Sender<Event>,
+    /// The loop was told of an overflow and has not looked yet.
+    pub(super) overflowing: AtomicBool,
     pub(super) reader: Reader,
+    /// Lines, in pieces of `PIECE_BYTES` and a line at most.
     pub(super) news: broadcast::Sender<Arc<[u8]>>,
     /// Lists of the inventory that are still to come.
     pub(super) awaited: AtomicUsize,
@@ -85,20 +92,29 @@ impl Shared {
             return;
         }
         let mut lines = Vec::new();
-        let write = |lines: &mut Vec<u8>| -> std::io::Result<()> {
+        let mut write = || -> std::io::Result<()> {
             for observed in &batch.objects {
                 writeln!(lines, "{}", recording::write::object_line(observed)?)?;
+                self.pass_on(&mut lines, PIECE_BYTES);
             }
             for flow in &batch.flows {
-                recording::write::write_flow(flow, lines)?;
+                recording::write::write_flow(flow, &mut lines)?;
+                self.pass_on(&mut lines, PIECE_BYTES);
             }
             for coverage in &batch.coverage {
-                recording::write::write_coverage(coverage, lines)?;
+                recording::write::write_coverage(coverage, &mut lines)?;
             }
             Ok(())
         };
-        // Writing to memory does not fail, and a follower may just have gone.
-        drop(write(&mut lines));
-        drop(self.news.send(lines.into()));
+        // Writing to memory does not fail.
+        drop(write());
+        self.pass_on(&mut lines, 1);
+    }
+
+    fn pass_on(&self, lines: &mut Vec<u8>, from_bytes: usize) {
+        if lines.len() >= from_bytes {
+            // The last follower may just have gone.
+            drop(self.news.send(std::mem::take(lines).into()));
+        }
     }
 }

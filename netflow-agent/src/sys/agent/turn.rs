@@ -2,8 +2,9 @@
 //! of the clock and events of the other tasks. Out: saved batches, and figures after each drain. It logs
 //! changes of state, never flows.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -13,11 +14,12 @@ use super::super::cgroup;
 use super::super::clock::{self, Mark};
 use super::super::store::{Limits, Store, StoreError};
 use super::shared::{Event, Shared};
+use super::wall::Wall;
 use crate::api::figures::Figures;
-use crate::engine::{Batch, Change, Engine, Input, Output, kind};
+use crate::engine::{Batch, Change, Engine, Input, Output};
 use crate::flow::Sample;
 use crate::flow::sum::Span;
-use crate::time::Time;
+use crate::time::{Hour, Time};
 
 /// What the loop is told once.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +44,20 @@ pub(super) struct Turn {
     last_drain: Mark,
     next_drain: Mark,
     searching: bool,
-    retained: Option<Time>,
+    /// When and at what hour the store was last cleaned, and whether by age too.
+    cleaned: Option<(Mark, Hour, bool)>,
+    wall: Wall,
+    /// Cgroups that were looked for and are no pod's. The kernel never gives an id again.
+    no_pods: BTreeSet<u64>,
+    /// The figures lag behind the objects.
+    objects_changed: bool,
     covered_ms: u64,
 }
+
+/// How often a store that is too large is cleaned before the hour is over.
+const CLEAN_AGAIN: Duration = Duration::from_mins(1);
+/// Cgroups that are remembered as no pod's.
+const NO_PODS: usize = 8_192;
 
 /// How the loop ended: what could not be saved, if anything.
 pub(super) type Ended = Result<(), (usize, StoreError)>;
@@ -72,7 +85,10 @@ impl Turn {
             last_drain: now,
             next_drain: now.after(pace.interval),
             searching,
-            retained: None,
+            cleaned: None,
+            wall: Wall::new(clock::now(), now),
+            no_pods: BTreeSet::new(),
+            objects_changed: true,
             covered_ms: 0,
         }
     }
@@ -88,6 +104,7 @@ impl Turn {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.stop(),
             };
+            self.look_at_clock();
             // Whatever came meanwhile is one turn: many questions are answered by one drain.
             let mut asked = Vec::new();
             let mut due = event.is_none();
@@ -95,7 +112,10 @@ impl Turn {
                 match event {
                     Event::Change(change) => self.change(*change),
                     Event::InventoryFailed => self.figures.inventory_stale = true,
-                    Event::Overflow => due = true,
+                    Event::Overflow => {
+                        self.shared.overflowing.store(false, Ordering::Relaxed);
+                        due = true;
+                    }
                     Event::Fresh(done) => asked.push(done),
                     Event::Stop => return self.stop(),
                 }
@@ -127,8 +147,22 @@ impl Turn {
         if let Change::Listed { .. } = change {
             self.figures.inventory_stale = false;
         }
-        drop(self.engine.step(Input::Change(Box::new(change))));
+        if let Output::Save(batch) = self.engine.step(Input::Change(Box::new(change))) {
+            drop(self.save(&batch, clock::now()));
+        }
+        self.objects_changed = true;
         self.figures.inventory_known = self.shared.inventory_known();
+    }
+
+    /// Events carry the wall clock's time: when it is set back, the engine must hear of it before them.
+    fn look_at_clock(&mut self) {
+        let now = clock::now();
+        let Some(step) = self.wall.look(now, Mark::now()) else { return };
+        self.figures.clock_steps += 1;
+        tracing::warn!(milliseconds = step, "the wall clock was set: times before and after do not compare");
+        if step < 0 {
+            drop(self.engine.step(Input::SetBack { at: now }));
+        }
     }
 
     fn wait(&self) -> Duration {
@@ -192,10 +226,7 @@ impl Turn {
     }
 
     fn feed(&mut self, drained: Drained, span: Span) -> Result<(), (usize, StoreError)> {
-        let unknown = |sample: &Sample| sample.cgroup.is_some_and(|id| !self.engine.knows_cgroup(id));
-        if drained.samples.iter().any(unknown) {
-            self.place_cgroups(span.last);
-        }
+        self.look_for_cgroups(&drained.samples, span.last);
         for (cause, flows) in drained.lost {
             let cause = Arc::from(cause);
             drop(self.engine.step(Input::Lost { cause, flows, at: span.last }));
@@ -240,6 +271,22 @@ impl Turn {
         }
     }
 
+    /// Lists the tree when a cgroup speaks that was not met before. Once is enough: it was there when it spoke,
+    /// and what is not there now never will be.
+    fn look_for_cgroups(&mut self, samples: &[Sample], at: Time) {
+        let unknown = |id: &u64| !self.no_pods.contains(id) && !self.engine.knows_cgroup(*id);
+        let unknown: BTreeSet<u64> =
+            samples.iter().filter_map(|sample| sample.cgroup).filter(unknown).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        self.place_cgroups(at);
+        if self.no_pods.len() + unknown.len() > NO_PODS {
+            self.no_pods.clear();
+        }
+        self.no_pods.extend(unknown.into_iter().filter(|id| !self.engine.knows_cgroup(*id)).take(NO_PODS));
+    }
+
     fn place_cgroups(&mut self, at: Time) {
         let folders = cgroup::pods(&self.cgroup);
         drop(self.engine.step(Input::Cgroups { folders, at }));
@@ -256,14 +303,21 @@ impl Turn {
         }
     }
 
-    /// Cleans the store at the start and at every turn of the hour.
+    /// Cleans the store at the start and at every turn of the hour, and sooner while it is too large.
     fn retain(&mut self) {
         let now = clock::now();
-        if self.retained.is_some_and(|last| last.hour() == now.hour()) || self.figures.store_failing {
+        // A clock that was just set deletes nothing for being old.
+        let by_age = self.wall.is_settled();
+        let due = self.cleaned.is_none_or(|(last, hour, was_by_age)| {
+            let too_large = self.store.file_bytes() > self.pace.limits.bytes;
+            hour != now.hour() || (by_age && !was_by_age) || (too_large && last.elapsed() >= CLEAN_AGAIN)
+        });
+        if !due || self.figures.store_failing {
             return;
         }
-        self.retained = Some(now);
-        match self.store.retain(self.pace.limits, now) {
+        self.cleaned = Some((Mark::now(), now.hour(), by_age));
+        let age = if by_age { self.pace.limits.age } else { Duration::MAX };
+        match self.store.retain(Limits { age, ..self.pace.limits }, now) {
             Ok(removed) if removed.hours > 0 => {
                 tracing::info!(
                     hours = removed.hours,
@@ -281,11 +335,16 @@ impl Turn {
         figures.seen = self.engine.seen().clone();
         figures.map_capacity = u64::from(self.shared.map_capacity);
         figures.store_bytes = self.store.file_bytes();
-        let mut objects = BTreeMap::new();
-        for observed in self.engine.objects() {
-            *objects.entry(kind(&observed.object)).or_insert(0) += 1;
+        if std::mem::take(&mut self.objects_changed) {
+            figures.objects.clear();
+            for observed in self.engine.objects() {
+                let kind = observed.object.kind_and_meta().0;
+                match figures.objects.get_mut(kind) {
+                    Some(count) => *count += 1,
+                    None => drop(figures.objects.insert(kind.to_owned(), 1)),
+                }
+            }
         }
-        figures.objects = objects;
         let mut shared = self.shared.figures.lock().unwrap_or_else(PoisonError::into_inner);
         *shared = (figures.clone(), Mark::now());
     }

@@ -18,5 +18,7 @@ pub use write::{Opened, Resumed, Store};
 
 /// The socket of the agent that writes to a state folder.
 pub const SOCKET: &str = "agent.sock";
+/// What a flow takes on disk, with its share of the tree's pages: an hour of so many fits half of the store.
+pub const ROW_BYTES: u64 = 256;
 /// Where an agent keeps its state when nothing else is said.
 pub const FOLDER: &str = "/var/lib/netflow";

@@ -12,7 +12,7 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use super::layout::{COVERAGE, FILE, Flows, LAYOUT, LOCK, META, OBJECTS, flows_name};
 use super::read::Reader;
 use super::{StoreError, row};
-use crate::engine::{Batch, Name, meta};
+use crate::engine::Batch;
 use crate::flow::{Coverage, Flow};
 use crate::recording::{self, Observed};
 use crate::time::{Hour, Time};
@@ -68,17 +68,18 @@ impl Store {
             *next = (*next).max(seq.saturating_add(1));
         }
         let objects = read.open_table(OBJECTS).map_err(|error| failed(error.into()))?;
-        let mut lines: Vec<u8> = Vec::new();
+        // One line at a time: the text of a large cluster is as large as all that the agent holds.
+        let mut lines = recording::Reader::default();
         for entry in objects.iter().map_err(|error| failed(error.into()))? {
             let entry = entry.map_err(|error| failed(error.into()))?;
-            let (to, line) = entry.1.value();
+            let (to, mut line) = entry.1.value();
             if to == Time::MAX.milliseconds() {
-                lines.extend_from_slice(line);
+                lines
+                    .read(FILE, &mut line)
+                    .map_err(|_unread| StoreError::Row { path: self.path(), what: "an object's line" })?;
             }
         }
-        let (open, _notes) = recording::read([(FILE, &mut &*lines as &mut dyn io::BufRead)])
-            .map_err(|_unread| StoreError::Row { path: self.path(), what: "an object's line" })?;
-        resumed.open = open.objects;
+        resumed.open = lines.finish().0.objects;
         Ok(resumed)
     }
 
@@ -173,11 +174,11 @@ fn object_line(observed: &Observed) -> io::Result<Vec<u8>> {
 
 /// One version of one object; no name of the API has a zero byte in it.
 fn object_key(observed: &Observed) -> Vec<u8> {
-    let name = Name::of(&observed.object);
-    let uid = meta(&observed.object).uid.as_deref().unwrap_or_default();
+    let (kind, meta) = observed.object.kind_and_meta();
+    let uid = meta.uid.as_deref().unwrap_or_default();
     let from = observed.from.unwrap_or(Time::MIN).milliseconds();
     let mut key = Vec::new();
-    for part in [&*name.kind, &*name.namespace, &*name.name, uid] {
+    for part in [kind, &*meta.namespace, &*meta.name, uid] {
         key.extend_from_slice(part.as_bytes());
         key.push(0);
     }

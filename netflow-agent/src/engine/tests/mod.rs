@@ -1,5 +1,8 @@
 //! Tables and laws of the engine, on inputs as the kernel and the cluster give them.
 
+mod bounds;
+mod clock;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -304,12 +307,13 @@ fn a_restart_and_a_fresh_list_agree() {
     drop(again.step(Input::Change(Box::new(change))));
     let changed = drained(&mut again, 1_010).objects;
     assert_eq!(changed.len(), 1, "what stayed is not told again: {changed:?}");
-    assert_eq!(kind_and_uid(&changed[0]), ("Pod".into(), Some("goes".into())));
+    assert_eq!(kind_and_uid(&changed[0]), ("Pod", Some("goes".into())));
     assert_eq!((changed[0].from, changed[0].to), (open[0].from, Some(at(1_000))));
 }
 
-fn kind_and_uid(observed: &Observed) -> (Arc<str>, Option<Arc<str>>) {
-    (kind(&observed.object), super::meta(&observed.object).uid.clone())
+fn kind_and_uid(observed: &Observed) -> (&str, Option<Arc<str>>) {
+    let (kind, meta) = observed.object.kind_and_meta();
+    (kind, meta.uid.clone())
 }
 
 #[test]
@@ -326,42 +330,6 @@ fn what_a_failed_save_held_comes_again_grown() {
     assert_eq!(second.coverage[0].observed_seconds, 20);
     drop(engine.step(Input::Sample(sample("10.0.0.1", "10.0.0.9", 80, 20))));
     assert_eq!(drained(&mut engine, 30).flows.len(), 1, "only what changed");
-}
-
-/// A full table is saved and counting starts from zero under the next seq: everything is counted once.
-#[test]
-fn a_full_table_loses_nothing_that_can_be_saved() {
-    let mut engine = Engine::with_limit("node-a".into(), BTreeMap::new(), Vec::new(), 10);
-    let mut saved: Vec<Flow> = Vec::new();
-    for host in 0..35_u8 {
-        for _again in 0..2 {
-            let remote = format!("10.1.0.{}", host + 1);
-            let output = engine.step(Input::Sample(sample("10.0.0.1", &remote, 80, 0)));
-            if let Output::Save(batch) = output {
-                saved.extend(batch.flows);
-                drop(engine.step(Input::Saved { at: at(10) }));
-            }
-        }
-    }
-    saved.extend(drained(&mut engine, 10).flows);
-    let mut merged: BTreeMap<_, crate::flow::FlowCounters> = BTreeMap::new();
-    for flow in saved {
-        merged.entry(flow.key).and_modify(|it| it.merge(&flow.counters)).or_insert(flow.counters);
-    }
-    assert_eq!(merged.values().map(|it| it.connections).sum::<u64>(), 70);
-    assert!(merged.keys().any(|key| key.seq == 3), "seqs: {:?}", merged.keys().map(|it| it.seq));
-}
-
-#[test]
-fn a_full_table_that_cannot_be_saved_counts_what_it_loses() {
-    let mut engine = Engine::with_limit("node-a".into(), BTreeMap::new(), Vec::new(), 10);
-    for host in 0..35_u8 {
-        let remote = format!("10.1.0.{}", host + 1);
-        drop(engine.step(Input::Sample(sample("10.0.0.1", &remote, 80, 0))));
-    }
-    let batch = drained(&mut engine, 10);
-    assert_eq!((batch.flows.len() as u64) + lost(&batch, NOT_STORED), 35);
-    assert_eq!(lost(&batch, NOT_STORED), 25);
 }
 
 #[test]
