@@ -129,53 +129,45 @@ fn allows(
 ) -> bool {
     let mut isolated = false;
     for policy in &cluster.policies {
-        let spec = policy.spec.clone().unwrap_or_default();
+        let Some(spec) = &policy.spec else { continue };
         let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
-        if namespace != subject.namespace || !types(&spec).iter().any(|one| one == direction) {
+        if namespace != subject.namespace || !isolates(spec, direction) {
             continue;
         }
         if spec.pod_selector.as_ref().is_some_and(|selector| !matches(selector, &subject.labels)) {
             continue;
         }
         isolated = true;
-        let list: Vec<(Vec<NetworkPolicyPeer>, Vec<NetworkPolicyPort>)> = if direction == "Ingress" {
-            let rules = spec.ingress.unwrap_or_default().into_iter();
-            rules.map(|rule| (rule.from.unwrap_or_default(), rule.ports.unwrap_or_default())).collect()
-        } else {
-            let rules = spec.egress.unwrap_or_default().into_iter();
-            rules.map(|rule| (rule.to.unwrap_or_default(), rule.ports.unwrap_or_default())).collect()
-        };
-        for (peers, ports) in list {
+        let ingress = spec.ingress.iter().flatten().map(|rule| (rule.from.as_deref(), rule.ports.as_deref()));
+        let egress = spec.egress.iter().flatten().map(|rule| (rule.to.as_deref(), rule.ports.as_deref()));
+        let allows = |(peers, ports): (Option<&[NetworkPolicyPeer]>, Option<&[NetworkPolicyPort]>)| {
+            let (peers, ports) = (peers.unwrap_or_default(), ports.unwrap_or_default());
             let any_peer = peers.is_empty() || peers.iter().any(|one| is_peer(cluster, namespace, one, peer));
-            let any_port =
-                ports.is_empty() || ports.iter().any(|one| is_port(one, target.pod, port, protocol));
-            if any_peer && any_port {
-                return true;
-            }
+            any_peer && (ports.is_empty() || ports.iter().any(|one| is_port(one, target.pod, port, protocol)))
+        };
+        if if direction == "Ingress" { { ingress }.any(allows) } else { { egress }.any(allows) } {
+            return true;
         }
     }
     !isolated
 }
 
-fn types(spec: &NetworkPolicySpec) -> Vec<String> {
-    let written = spec.policy_types.clone().unwrap_or_default();
-    if !written.is_empty() {
-        return written;
+fn isolates(spec: &NetworkPolicySpec, direction: &str) -> bool {
+    match spec.policy_types.as_deref() {
+        None | Some([]) => {
+            direction == "Ingress" || spec.egress.as_ref().is_some_and(|rules| !rules.is_empty())
+        }
+        Some(written) => written.iter().any(|one| one == direction),
     }
-    let mut types = vec!["Ingress".to_owned()];
-    if spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()) {
-        types.push("Egress".to_owned());
-    }
-    types
 }
 
 fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
-    let exact = selector.match_labels.clone().unwrap_or_default();
-    if !exact.iter().all(|(key, value)| labels.get(key) == Some(value)) {
+    let exact = selector.match_labels.iter().flatten();
+    if !{ exact }.all(|(key, value)| labels.get(key) == Some(value)) {
         return false;
     }
-    selector.match_expressions.clone().unwrap_or_default().iter().all(|one| {
-        let values = one.values.clone().unwrap_or_default();
+    selector.match_expressions.iter().flatten().all(|one| {
+        let values = one.values.as_deref().unwrap_or_default();
         let value = labels.get(&one.key);
         match one.operator.as_str() {
             "In" => value.is_some_and(|value| values.contains(value)),
@@ -189,35 +181,44 @@ fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
 
 fn is_peer(cluster: &Cluster, home: &str, item: &NetworkPolicyPeer, peer: Side<'_>) -> bool {
     if let Some(block) = &item.ip_block {
-        let except = block.except.clone().unwrap_or_default();
-        return inside(&block.cidr, peer.ip) && !except.iter().any(|cidr| inside(cidr, peer.ip));
+        let mut except = block.except.iter().flatten();
+        return inside(&block.cidr, peer.ip) && !except.any(|cidr| inside(cidr, peer.ip));
     }
     let Some(pod) = peer.pod else { return false };
     let namespace = match &item.namespace_selector {
         None => item.pod_selector.is_some() && pod.namespace == home,
         Some(selector) => {
-            let mut labels = cluster.namespaces.get(&pod.namespace).cloned().unwrap_or_default();
+            let known = cluster.namespaces.get(&pod.namespace);
+            if known.is_some_and(|labels| labels.get("kubernetes.io/metadata.name") == Some(&pod.namespace)) {
+                return known.is_some_and(|labels| matches(selector, labels)) && of_pod(item, pod);
+            }
+            let mut labels = known.cloned().unwrap_or_default();
             labels.insert("kubernetes.io/metadata.name".to_owned(), pod.namespace.clone());
             matches(selector, &labels)
         }
     };
-    namespace && item.pod_selector.as_ref().is_none_or(|selector| matches(selector, &pod.labels))
+    namespace && of_pod(item, pod)
 }
 
-/// Bit by bit, so that nothing is taken from the product or its crates.
+fn of_pod(item: &NetworkPolicyPeer, pod: &Pod) -> bool {
+    item.pod_selector.as_ref().is_none_or(|selector| matches(selector, &pod.labels))
+}
+
+/// By the leading bits, so that nothing is taken from the product or its crates.
 fn inside(cidr: &str, ip: IpAddr) -> bool {
     let (network, length) = cidr.split_once('/').expect("a CIDR");
-    let bits = |ip: IpAddr| -> Vec<bool> {
-        let octets = match ip {
-            IpAddr::V4(ip) => ip.octets().to_vec(),
-            IpAddr::V6(ip) => ip.octets().to_vec(),
-        };
-        octets.iter().flat_map(|octet| (0..8).rev().map(move |bit| octet & (1 << bit) != 0)).collect()
-    };
-    let (network, length) =
-        (network.parse().expect("an address"), length.parse::<usize>().expect("a length"));
-    let (network, ip) = (bits(network), bits(ip));
-    network.len() == ip.len() && network[..length] == ip[..length]
+    let network: IpAddr = network.parse().expect("an address");
+    let length: u32 = length.parse().expect("a length");
+    let leading = |bits: u128, width: u32| bits.checked_shr(width - length).unwrap_or(0);
+    match (network, ip) {
+        (IpAddr::V4(network), IpAddr::V4(ip)) => {
+            leading(u32::from(network).into(), 32) == leading(u32::from(ip).into(), 32)
+        }
+        (IpAddr::V6(network), IpAddr::V6(ip)) => {
+            leading(u128::from(network), 128) == leading(u128::from(ip), 128)
+        }
+        _ => false,
+    }
 }
 
 fn is_port(item: &NetworkPolicyPort, target: Option<&Pod>, port: u16, protocol: &str) -> bool {
