@@ -1,8 +1,9 @@
 //! `cargo xtask demo`: the whole line on real traffic. Builds the agent, a lab of network namespaces as pods,
 //! runs the agent on it, and prints what it saw, what it recommends, and the proof of both.
 
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::lab::{cgroup, janitor};
@@ -48,7 +49,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return Err(again_as_root(&agent, args)?.into());
     }
     if args.remove {
-        return janitor::remove(&std::path::Path::new("/run").join(&args.lab), &cgroup::mount()?.join(&args.lab));
+        janitor::remove(&Path::new("/run").join(&args.lab), &cgroup::mount()?.join(&args.lab))?;
+        return match std::fs::remove_file(scene::lock_file(&args.lab)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        };
     }
     scene::play(&agent, args)
 }
@@ -60,7 +65,7 @@ fn build() -> Result<PathBuf, Box<dyn std::error::Error>> {
 }
 
 /// Becomes this task as root; comes back with the reason only when it cannot.
-fn again_as_root(agent: &std::path::Path, args: &Args) -> Result<String, std::io::Error> {
+fn again_as_root(agent: &Path, args: &Args) -> Result<String, std::io::Error> {
     if program::find("sudo").is_none() {
         return Ok("the lab needs root, and there is no sudo: try `cargo xtask demo --recorded`".into());
     }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,8 @@ struct Scene {
 }
 
 pub(super) fn play(agent: &Path, args: &Args) -> Outcome {
-    let lock = File::create(Path::new("/run").join(format!("{}.lock", args.lab)))?;
+    let lock_file = lock_file(&args.lab);
+    let lock = File::create(&lock_file)?;
     lock.try_lock().map_err(|_busy| "another demo is running")?;
 
     let mut scene = Scene::build(&args.lab, args.keep)?;
@@ -64,7 +65,13 @@ pub(super) fn play(agent: &Path, args: &Args) -> Outcome {
         return scene.lab.leave();
     }
     stop(&mut running)?;
-    scene.lab.end()
+    scene.lab.end()?;
+    Ok(fs::remove_file(lock_file)?)
+}
+
+/// Held while a demo runs, so that no second one builds the same lab.
+pub(super) fn lock_file(lab: &str) -> PathBuf {
+    Path::new("/run").join(format!("{lab}.lock"))
 }
 
 impl Scene {

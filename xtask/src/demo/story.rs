@@ -54,8 +54,9 @@ impl Story {
         save: Option<&Path>,
         is_temporary: bool,
     ) -> Result<Self> {
-        if let Some(save) = save {
+        if let Some(save) = save.filter(|save| !save.is_dir()) {
             fs::create_dir_all(save).map_err(|error| format!("make {}: {error}", save.display()))?;
+            give_to_user(save)?;
         }
         Ok(Self { agent: agent.to_owned(), source, folder, save: save.map(Path::to_owned), is_temporary })
     }
@@ -94,8 +95,8 @@ impl Story {
         self.check_policies()?;
 
         let file = file.display().to_string();
-        say("The replay: every observed edge against these policies", "replay --since 1h -f policies.yaml");
-        self.keep("replay.txt", &self.show(&["replay", "--since", "1h", "-f", &file])?)?;
+        say("The replay: every observed edge against these policies", "replay --since 1h -f policies.yaml -o wide");
+        self.keep("replay.txt", &self.show(&["replay", "--since", "1h", "-f", &file, "-o", "wide"])?)?;
 
         say(
             "The proof of the negative: what nobody did is denied",
@@ -168,11 +169,16 @@ impl Story {
         let Some(folder) = &self.save else { return Ok(()) };
         let file = folder.join(name);
         fs::write(&file, text).map_err(|error| format!("write {}: {error}", file.display()))?;
-        let id = |name: &str| std::env::var_os(name)?.to_str()?.parse::<u32>().ok();
-        if let (Some(user), Some(group)) = (id("SUDO_UID"), id("SUDO_GID")) {
-            std::os::unix::fs::chown(&file, Some(user), Some(group))?;
-        }
-        Ok(())
+        Ok(give_to_user(&file)?)
+    }
+}
+
+/// What root writes under sudo belongs to who asked for it.
+fn give_to_user(path: &Path) -> std::io::Result<()> {
+    let id = |name: &str| std::env::var_os(name)?.to_str()?.parse::<u32>().ok();
+    match (id("SUDO_UID"), id("SUDO_GID")) {
+        (Some(user), Some(group)) => std::os::unix::fs::chown(path, Some(user), Some(group)),
+        _ => Ok(()),
     }
 }
 

@@ -134,14 +134,14 @@ impl Lab {
     /// Starts a program that goes on, and waits until it says it is ready.
     pub(crate) fn start(&mut self, at: &Host, program: &[&str]) -> Result<()> {
         let mut command = at.command(self.stay)?;
-        self.programs.push(start(command.args(program))?);
+        self.programs.push(start(command.args(program), self.stay)?);
         Ok(())
     }
 
     /// Starts a program on the machine outside.
     pub(crate) fn start_outside(&mut self, program: &[&str]) -> Result<()> {
         let mut command = self.outside.command(self.stay)?;
-        self.programs.push(start(command.args(program))?);
+        self.programs.push(start(command.args(program), self.stay)?);
         Ok(())
     }
 
@@ -157,6 +157,7 @@ impl Lab {
 
     /// Leaves everything running when this value ends.
     pub(crate) fn leave(mut self) -> Outcome {
+        self.programs.clear();
         if let Some(janitor) = &mut self.janitor
             && let Some(input) = &mut janitor.stdin
         {
@@ -248,15 +249,19 @@ fn host(folder: &Path, stay: bool, programs: &mut Vec<Child>) -> Result<Host> {
     if stay {
         command.arg("--stay");
     }
-    let child = start(command.arg("pause"))?;
+    let child = start(command.arg("pause"), stay)?;
     let namespace = Namespace::of(child.id())?;
     let host = Host { pid: child.id(), cgroup: folder.to_owned(), namespace };
     programs.push(child);
     Ok(host)
 }
 
-/// Starts a program of the lab in a process group of its own, so that a Ctrl-C is for the task alone.
-fn start(command: &mut Command) -> Result<Child> {
+/// Starts a program of the lab in a process group of its own, so that a Ctrl-C is for the task alone. One that
+/// outlives the task keeps none of its outputs open: whoever reads them waits for their end.
+fn start(command: &mut Command, stay: bool) -> Result<Child> {
+    if stay {
+        command.stderr(Stdio::null());
+    }
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn()?;
     let mut line = String::new();
     if let Some(output) = child.stdout.take() {
