@@ -60,9 +60,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
-/// The image goes into the cluster, so it is built first; unoptimised, since its size is not what is tested.
+/// The image goes into the cluster, so it is built first, as it is released.
 fn cluster() -> Result<Vec<Executable>, Box<dyn std::error::Error>> {
-    image::make("dev")?;
+    image::make("release")?;
     let arguments =
         ["test", "--quiet", "--locked", "--no-run", "--package", "netflow-agent", "--features", "test-cluster", "--test", "cluster"];
     cargo::build(&arguments, true)

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::scene::{RuleAt, lower, title};
+use super::scene::{RuleAt, is_empty, lower, title};
 use super::{Report, Scene, Severity};
 use crate::evaluate::class::ClassId;
 use crate::evaluate::compile::{Peers, Rule, SharedRule};
 use crate::evaluate::isolates;
+use crate::manifest::NetworkPolicy;
 use crate::net::Direction;
 
 pub(super) fn find(scene: &Scene<'_>, report: &mut Report) {
@@ -32,6 +33,7 @@ pub(super) fn find(scene: &Scene<'_>, report: &mut Report) {
         let whole = !pods.is_empty()
             && own.iter().all(|(.., covered)| covered.is_some_and(|other| other != index))
             && Direction::BOTH.into_iter().all(others_isolate)
+            && !(own.is_empty() && alone_guards_pods_to_come(policies, index))
             // Of two equal policies one is to stay: the first.
             && !(own.is_empty() && is_first_of_its_kind(scene, index, &pods));
         if whole {
@@ -47,6 +49,23 @@ pub(super) fn find(scene: &Scene<'_>, report: &mut Report) {
             report.push(Severity::Note, "redundant-rule", object, reason, "remove it");
         }
     }
+}
+
+/// Whether this is a default deny of its namespace, and no other policy isolates every pod there: the pods
+/// that are not there yet have only this one.
+fn alone_guards_pods_to_come(policies: &[NetworkPolicy], index: usize) -> bool {
+    let guards_all = |policy: &NetworkPolicy| policy.spec.pod_selector.as_ref().is_none_or(is_empty);
+    let this = &policies[index];
+    let other_guards = |direction: Direction| {
+        policies.iter().enumerate().any(|(at, other)| {
+            at != index
+                && other.meta.namespace == this.meta.namespace
+                && guards_all(other)
+                && isolates(&other.spec, direction)
+        })
+    };
+    let own = Direction::BOTH.into_iter().filter(|&direction| isolates(&this.spec, direction));
+    guards_all(this) && !{ own }.all(other_guards)
 }
 
 /// Whether no earlier policy isolates all these pods in the same directions.
@@ -120,7 +139,8 @@ fn ports_cover(scene: &Scene<'_>, wide: &Rule, narrow: &Rule) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::audit::tests::{check, pod, policy};
+    use crate::audit::Options;
+    use crate::audit::tests::{check, findings, pod, policy};
 
     #[test]
     fn a_rule_within_another_is_redundant_and_a_wider_one_is_not() {
@@ -144,5 +164,21 @@ mod tests {
         };
         check("redundant-policy", &with("{ports: [{port: 80}]}"), &with("{ports: [{port: 81}]}"));
         check("redundant-policy", &with(""), &web);
+    }
+
+    /// As generated: a policy for each workload, and a default deny for those to come.
+    #[test]
+    fn a_default_deny_is_needed_though_every_pod_of_today_is_guarded() {
+        let web = pod("shop", "web", "app: web", "");
+        let guard =
+            |selector: &str| policy("shop", "guard", &format!("podSelector: {selector}, ingress: []"));
+        let deny = policy("shop", "deny", "podSelector: {}, ingress: []");
+        let all = web.clone() + &guard("{}") + &deny;
+        let each = web + &guard("{matchLabels: {app: web}}") + &deny;
+        let of_deny = |text: &str| {
+            findings(text, &Options::default()).iter().any(|found| found.object.contains("deny"))
+        };
+        assert!(!of_deny(&each));
+        check("redundant-policy", &all, "");
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::input::Kinds;
-use crate::manifest::Object;
+use crate::manifest::{Object, Pod};
 use crate::recording::Observed;
 use crate::time::Time;
 
@@ -146,8 +146,15 @@ impl History {
         }
     }
 
-    /// Ends what a full list no longer has; gives back what ended.
-    pub(super) fn retain(&mut self, kinds: &Kinds, listed: &[Name], at: Time) -> Vec<Arc<Object>> {
+    /// Ends what a full list no longer has; gives back what ended, and when. It went away at some time since
+    /// the last event: `at` the latest, or when another was given its address.
+    pub(super) fn retain(
+        &mut self,
+        kinds: &Kinds,
+        listed: &[Name],
+        taken: &BTreeMap<IpAddr, Time>,
+        at: Time,
+    ) -> Vec<(Arc<Object>, Time)> {
         let gone: Vec<Name> = self
             .current
             .iter()
@@ -160,7 +167,14 @@ impl History {
             })
             .map(|(name, _)| name.clone())
             .collect();
-        gone.iter().filter_map(|name| self.end(name, at, true)).collect()
+        let end = |name: &Name| {
+            let version = self.current.get(name)?;
+            let since = version.observed.from.unwrap_or(Time::MIN);
+            let until = addresses(&version.observed.object).iter().filter_map(|ip| taken.get(ip));
+            let until = until.filter(|taken| since < **taken).min().map_or(at, |taken| at.min(*taken));
+            Some((self.end(name, until, true)?, until))
+        };
+        gone.iter().filter_map(end).collect()
     }
 
     /// The default gateways of this node's pods travel with its Node.
@@ -266,12 +280,32 @@ fn weight(observed: &Observed) -> usize {
     }
 }
 
-/// When the first version of an object began to be so: a pod has its address from its start.
+/// When the first version of an object began to be so: a pod has its address from its start. One that has not
+/// started was created some time ago, however late that is told.
 fn begun(object: &Object, at: Time) -> Time {
     match object {
-        Object::Pod(pod) => pod.started.unwrap_or(at).min(at),
+        Object::Pod(pod) => pod.started.or(pod.meta.created).unwrap_or(at).min(at),
         _ => at,
     }
+}
+
+/// The addresses that are a pod's alone.
+fn addresses(object: &Object) -> &[IpAddr] {
+    match object {
+        Object::Pod(pod) if !pod.host_network => &pod.ips,
+        _ => &[],
+    }
+}
+
+/// From when on the running pods of a list have their addresses.
+pub(super) fn taken(objects: &[Object]) -> BTreeMap<IpAddr, Time> {
+    let mut taken = BTreeMap::new();
+    for object in objects {
+        if let (Object::Pod(Pod { started: Some(started), .. }), None) = (object, finished(object)) {
+            taken.extend(addresses(object).iter().map(|ip| (*ip, *started)));
+        }
+    }
+    taken
 }
 
 fn gains_its_address(before: &Object, after: &Object) -> bool {

@@ -83,6 +83,8 @@ impl Engine {
         for observed in &open {
             names.begin(&observed.object, observed.from.unwrap_or(Time::MIN));
         }
+        // What was so when the last agent ended may have changed since: the first list tells.
+        names.set_live(!open.is_empty());
         Self {
             sum: Sum::new(Arc::clone(&node), next_seq, limit),
             history: History::resume(open),
@@ -220,13 +222,13 @@ impl Engine {
                 Some(at)
             }
             Change::Applied { object, at } => {
-                self.names.set_live();
+                self.names.set_live(true);
                 let step = self.history.apply(object, at);
                 self.follow(&step, at);
                 Some(at)
             }
             Change::Deleted { object, at } => {
-                self.names.set_live();
+                self.names.set_live(true);
                 let step = self.history.delete(&object, at);
                 self.follow(&step, at);
                 Some(at)
@@ -259,13 +261,11 @@ impl Engine {
     }
 
     fn list(&mut self, kinds: &Kinds, objects: Vec<Object>, at: Time) {
-        if *kinds != Kinds::All {
-            self.names.set_live();
-        }
+        self.names.set_live(*kinds != Kinds::All);
         let mut listed: Vec<Name> = objects.iter().map(Name::of).collect();
         listed.sort_unstable();
-        for ended in self.history.retain(kinds, &listed, at) {
-            self.names.end(&ended, at);
+        for (ended, until) in self.history.retain(kinds, &listed, &history::taken(&objects), at) {
+            self.names.end(&ended, until);
         }
         for object in objects {
             let step = self.history.listed(object, at);

@@ -63,6 +63,8 @@ pub(super) struct Names {
     pub(super) addresses: Addresses,
     node: Arc<str>,
     pods: BTreeMap<Arc<str>, Home>,
+    /// The kubelet's UID of a static pod -> that of the pod which stands for it in the API.
+    mirrors: BTreeMap<Arc<str>, Arc<str>>,
     folders: BTreeMap<u64, Folder>,
     netns: BTreeMap<u64, Namespace>,
     live: bool,
@@ -83,6 +85,7 @@ impl Names {
             addresses: Addresses::new(Arc::clone(&node)),
             node,
             pods: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
             folders: BTreeMap::new(),
             netns: BTreeMap::new(),
             live: false,
@@ -94,6 +97,9 @@ impl Names {
             && let Some(uid) = &pod.meta.uid
         {
             self.pods.insert(Arc::clone(uid), self.home(pod));
+            if let Some(kubelets) = pod.static_uid() {
+                self.mirrors.insert(Arc::clone(kubelets), Arc::clone(uid));
+            }
         }
         self.addresses.begin(object, from);
     }
@@ -126,9 +132,9 @@ impl Names {
         }
     }
 
-    /// From now on events about pods come one by one, and may be late.
-    pub(super) fn set_live(&mut self) {
-        self.live = true;
+    /// Whether what is told of pods may be late: not when an inventory of manifests is all there is.
+    pub(super) const fn set_live(&mut self, live: bool) {
+        self.live = live;
     }
 
     /// Forgets what was not seen for long, but pods of `current` objects.
@@ -138,7 +144,9 @@ impl Names {
         self.folders.retain(|_, folder| folder.seen >= limit);
         self.netns.retain(|_, namespace| namespace.seen >= limit);
         let folders: std::collections::BTreeSet<&str> = self.folders.values().map(|it| &*it.pod).collect();
-        self.pods.retain(|uid, _| current(uid) || folders.contains(&**uid));
+        self.mirrors.retain(|kubelets, uid| current(uid) || folders.contains(&**kubelets));
+        let mirrored: std::collections::BTreeSet<&str> = self.mirrors.values().map(|uid| &**uid).collect();
+        self.pods.retain(|uid, _| current(uid) || folders.contains(&**uid) || mirrored.contains(&**uid));
     }
 
     /// Whose a sample is; learns namespaces from it on the way.
@@ -169,12 +177,18 @@ impl Names {
 
     fn by_cgroup(&self, sample: &Sample) -> Option<Owner> {
         let folder = self.folders.get(&sample.cgroup?)?;
-        Some(match self.pods.get(&folder.pod) {
+        let pod = self.uid(folder);
+        Some(match self.pods.get(pod) {
             Some(Home::HostNetwork) => Owner::Host,
             Some(Home::Elsewhere) => Owner::Foreign,
             None if self.is_foreign(folder.tree) => Owner::Foreign,
-            Some(Home::Ours) | None => Owner::Pod(Arc::clone(&folder.pod)),
+            Some(Home::Ours) | None => Owner::Pod(Arc::clone(pod)),
         })
+    }
+
+    /// The pod of a folder, as the API calls it where that is known.
+    fn uid<'f>(&'f self, folder: &'f Folder) -> &'f Arc<str> {
+        self.mirrors.get(&folder.pod).unwrap_or(&folder.pod)
     }
 
     /// A kubepods folder is another kubelet's when it holds a pod of another node, or when ours is known
@@ -182,7 +196,7 @@ impl Names {
     fn is_foreign(&self, tree: u64) -> bool {
         let mut ours = None;
         for folder in self.folders.values() {
-            match self.pods.get(&folder.pod) {
+            match self.pods.get(self.uid(folder)) {
                 Some(Home::Elsewhere) if folder.tree == tree => return true,
                 Some(Home::Ours | Home::HostNetwork) => {
                     if folder.tree == tree {

@@ -60,7 +60,10 @@ impl<'a> Lookup<'a> {
         }
         let by_uid = (0u32..)
             .zip(&inventory.pods)
-            .filter_map(|(at, pod)| pod.pod.meta.uid.as_deref().map(|uid| (uid, at)))
+            .flat_map(|(at, pod)| {
+                let uids = [pod.pod.static_uid(), pod.pod.meta.uid.as_ref()];
+                uids.into_iter().flatten().map(move |uid| (&**uid, at))
+            })
             .collect();
         let mut pod_networks: Vec<ipnet::IpNet> =
             inventory.nodes.iter().flat_map(|node| node.node.object.pod_cidrs.iter().copied()).collect();

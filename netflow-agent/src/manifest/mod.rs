@@ -94,7 +94,15 @@ pub struct Pod {
     pub finished: Option<Time>,
 }
 
+/// The kubelet's own UID of a static pod, on the pod that stands for it in the API.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 impl Pod {
+    /// What the kubelet calls a static pod, in its cgroup above all: the API knows it by another UID.
+    pub fn static_uid(&self) -> Option<&Arc<str>> {
+        self.meta.annotations.get(MIRROR)
+    }
+
     /// For a pod that Succeeded or Failed: the last moment it may have had its addresses. The API tells whole
     /// seconds, cut off, and a pod still speaks in its last one.
     pub fn over(&self) -> Option<Time> {

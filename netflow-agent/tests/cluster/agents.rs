@@ -1,126 +1,215 @@
 //! The deployed agent: ready on every node, as closed as the README says, gone without a trace.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use super::kube::{IMAGE, Kube, succeed, wait};
+use super::kube::{IMAGE, Kube, NODES, succeed, text, wait};
 
 /// Of `linux/capability.h`.
 const CAP_NET_ADMIN: u64 = 12;
 const CAP_BPF: u64 = 39;
 
-pub(crate) fn agents_become_ready_on_both_nodes(kube: &Kube) {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base");
-    kube.kubectl(&["apply", "-k", &base.to_string_lossy()]);
-    kube.kubectl(&["-n", "netflow", "rollout", "status", "daemonset/netflow-agent", "--timeout=90s"]);
+pub(crate) fn are_ready_on_both_nodes(kube: &Kube) {
     let agents = kube.agents();
     let nodes: Vec<&str> = agents.iter().map(|(node, _)| node.as_str()).collect();
-    assert_eq!(nodes, ["node1", "node2"]);
+    assert_eq!(nodes, NODES);
     let pods = kube.get(&["pods", "-n", "netflow"]);
     for pod in pods["items"].as_array().expect("a list") {
-        assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0, "{}", pod["metadata"]["name"]);
+        let status = &pod["status"]["containerStatuses"][0];
+        assert_eq!((&status["restartCount"], &status["ready"]), (&0.into(), &true.into()), "{status}");
         assert_eq!(pod["spec"]["containers"][0]["image"], IMAGE);
+        assert_eq!(pod["status"]["qosClass"], "Burstable");
     }
 }
 
-/// The running agents' processes, as this machine sees them.
-fn processes() -> Vec<PathBuf> {
+/// The processes of the agents on a node, as this machine sees them: other tests may run agents beside the
+/// cluster, in cgroups of their own.
+pub(crate) fn processes(node: &str) -> Vec<PathBuf> {
     let folders = fs::read_dir("/proc").expect("procfs").filter_map(Result::ok).map(|entry| entry.path());
     let ours = folders.filter(|folder| {
         let cgroup = fs::read_to_string(folder.join("cgroup")).unwrap_or_default();
         let name = fs::read_to_string(folder.join("comm")).unwrap_or_default();
-        name.trim() == "netflow-agent" && cgroup.contains("kubepods")
+        name.trim() == "netflow-agent" && cgroup.contains(&format!("/nfk/{node}/kubepods"))
     });
     ours.collect()
 }
 
 pub(crate) fn the_process_is_closed(kube: &Kube) {
-    let processes = processes();
-    assert_eq!(processes.len(), 2, "{processes:?}");
-    for process in processes {
-        let status = fs::read_to_string(process.join("status")).expect("a running process");
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.expect("the kernel tells it").trim().to_owned()
-        };
-        let allowed = 1_u64 << CAP_NET_ADMIN | 1 << CAP_BPF;
-        for set in ["CapPrm", "CapEff", "CapBnd"] {
-            let capabilities = u64::from_str_radix(&field(set), 16).expect("hexadecimal");
-            assert_eq!(capabilities, allowed, "{set} {capabilities:#x}");
-        }
-        for set in ["CapInh", "CapAmb"] {
-            let capabilities = u64::from_str_radix(&field(set), 16).expect("hexadecimal");
-            assert_eq!(capabilities & !allowed, 0, "{set} {capabilities:#x}");
-        }
-        assert_eq!(field("NoNewPrivs"), "1");
-        assert_eq!(field("Seccomp"), "2", "a filter is in force");
-        // The pod's first process, in its own namespaces: not the machine's, and not the node's.
-        assert!(field("NSpid").split_whitespace().last() == Some("1"), "{}", field("NSpid"));
-        for namespace in ["net", "pid", "mnt", "ipc"] {
-            let of = |process: &Path| fs::read_link(process.join("ns").join(namespace)).expect("a namespace");
-            assert_ne!(of(&process), of(Path::new("/proc/self")), "{namespace}");
-        }
-        for node in ["node1", "node2"] {
-            let net = succeed(&mut kube.inside(node, &["readlink", "/proc/self/ns/net"]));
-            let net = String::from_utf8_lossy(&net.stdout).trim().to_owned();
-            let own = fs::read_link(process.join("ns/net")).expect("a namespace");
-            assert_ne!(own.to_string_lossy(), net, "the agent is in the network of {node}");
-        }
-        mounts(&process);
+    for node in NODES {
+        let processes = processes(node);
+        let [process] = &processes[..] else { panic!("{node}: {processes:?}") };
+        rights(process);
+        namespaces(process, kube, node);
+        mounts(process);
+    }
+}
+
+fn rights(process: &Path) {
+    let status = fs::read_to_string(process.join("status")).expect("a running process");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.expect("the kernel tells it").trim().to_owned()
+    };
+    let allowed = 1_u64 << CAP_NET_ADMIN | 1 << CAP_BPF;
+    for set in ["CapPrm", "CapEff", "CapBnd"] {
+        let capabilities = u64::from_str_radix(&field(set), 16).expect("hexadecimal");
+        assert_eq!(capabilities, allowed, "{set} {capabilities:#x}");
+    }
+    for set in ["CapInh", "CapAmb"] {
+        let capabilities = u64::from_str_radix(&field(set), 16).expect("hexadecimal");
+        assert_eq!(capabilities & !allowed, 0, "{set} {capabilities:#x}");
+    }
+    assert_eq!(field("NoNewPrivs"), "1");
+    assert_eq!(field("Seccomp"), "2", "a filter is in force");
+    // The first process of a pid namespace of its own.
+    assert!(field("NSpid").split_whitespace().last() == Some("1"), "{}", field("NSpid"));
+}
+
+/// Not this machine's, and not the node's.
+fn namespaces(process: &Path, kube: &Kube, node: &str) {
+    let of = |process: &Path, name: &str| fs::read_link(process.join("ns").join(name)).expect("a namespace");
+    let holder = PathBuf::from("/proc").join(kube.pid(node));
+    for name in ["net", "pid", "mnt", "ipc", "uts"] {
+        assert_ne!(of(process, name), of(Path::new("/proc/self"), name), "{name} is the machine's");
+        assert_ne!(of(process, name), of(&holder, name), "{name} is that of {node}");
     }
 }
 
 fn mounts(process: &Path) {
     let mounts = fs::read_to_string(process.join("mountinfo")).expect("a running process");
-    let mut seen = 0;
+    let (mut root, mut cgroups, mut written) = (0, 0, Vec::new());
     for line in mounts.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
         let (folder, options) = (fields[4], fields[5]);
         let read_only = options.split(',').any(|option| option == "ro");
         if folder == "/" || folder.starts_with("/sys/fs/cgroup") {
             assert!(read_only, "{line}");
-            seen += 1;
+            root += i32::from(folder == "/");
+            cgroups += i32::from(folder != "/");
+        }
+        let from_disk = !matches!(fields[fields.len() - 3], "proc" | "sysfs" | "devpts" | "mqueue" | "tmpfs");
+        if !read_only && from_disk {
+            written.push(folder.to_owned());
         }
         assert!(!line.contains("containerd.sock") && !line.contains("docker.sock"), "{line}");
     }
-    assert!(seen >= 2, "{mounts}");
+    assert!(root == 1 && cgroups >= 1, "{mounts}");
+    // The kubelet gives every container a hosts file and a place for its last words.
+    written.retain(|folder| !folder.starts_with("/etc/") && folder != "/dev/termination-log");
+    assert_eq!(written, ["/var/lib/netflow"], "what may be written");
+}
+
+/// Health and metrics of the agent on a node, asked from node1.
+pub(crate) fn fetch(kube: &Kube, node: &str, port: u16, path: &str) -> Result<String, String> {
+    fetch_from(kube, &address(kube, node), port, path)
+}
+
+/// The address of the agent on a node.
+pub(crate) fn address(kube: &Kube, node: &str) -> String {
+    let pods = kube.get(&["pods", "-n", "netflow", "--field-selector", &format!("spec.nodeName={node}")]);
+    text(&pods["items"][0]["status"]["podIP"])
+}
+
+pub(crate) fn fetch_from(kube: &Kube, address: &str, port: u16, path: &str) -> Result<String, String> {
+    let url = format!("http://{address}:{port}{path}");
+    let words = ["timeout", "3", "busybox", "wget", "-Y", "off", "-q", "-O", "-", &url];
+    let output = kube.inside("node1", &words).output().expect("nsenter starts");
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        Ok(answer)
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }
 
 /// From another pod's place on the network: health and metrics answer, the query API does not.
 pub(crate) fn the_network_hears_of_health_and_metrics_only(kube: &Kube) {
-    let pods = kube.get(&["pods", "-n", "netflow"]);
-    for pod in pods["items"].as_array().expect("a list") {
-        let address = pod["status"]["podIP"].as_str().expect("an address");
-        let fetch = |port: u16, path: &str| {
-            let url = format!("http://{address}:{port}{path}");
-            let words = ["timeout", "3", "busybox", "wget", "-Y", "off", "-q", "-O", "-", &url];
-            kube.inside("node1", &words).output().expect("nsenter starts")
-        };
-        for path in ["/livez", "/readyz", "/metrics"] {
-            assert!(fetch(9464, path).status.success(), "{address} {path}");
+    for node in NODES {
+        for path in ["/livez", "/readyz", "/startupz", "/metrics"] {
+            let answer = fetch(kube, node, 9464, path);
+            assert!(answer.is_ok(), "{node} {path}: {answer:?}");
         }
-        let metrics = String::from_utf8_lossy(&fetch(9464, "/metrics").stdout).into_owned();
+        let metrics = fetch(kube, node, 9464, "/metrics").expect("it answered above");
         assert!(metrics.contains("netflow_attached 1"), "{metrics}");
-        assert!(!fetch(9464, "/v1/export").status.success(), "flows are on the network");
-        assert!(!fetch(9465, "/v1/export").status.success(), "the query port is on the network");
+        for path in ["/v1/export", "/v1/follow", "/v1/status"] {
+            assert!(fetch(kube, node, 9464, path).is_err(), "{path}: flows are on the network");
+            assert!(fetch(kube, node, 9465, path).is_err(), "the query port is on the network");
+        }
+    }
+    // The kernel's own table: nothing but the two ports listens, and one of them on loopback.
+    for process in NODES.map(processes).concat() {
+        assert_eq!(listening(&process), ["0100007F:24F9", "00000000:24F8"].map(str::to_owned).into());
     }
 }
 
-pub(crate) fn deleted_it_leaves_the_state_folder(kube: &Kube) {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base");
-    kube.kubectl(&["delete", "-k", &base.to_string_lossy(), "--timeout=60s"]);
-    wait(20, "the agents to end", || match processes().as_slice() {
-        [] => Ok(()),
+/// Local addresses as `/proc/net/tcp` has them: 9464 is 24F8, 9465 is 24F9.
+fn listening(process: &Path) -> BTreeSet<String> {
+    const LISTEN: &str = "0A";
+    let tables = ["tcp", "tcp6", "udp", "udp6"].map(|table| {
+        let text = fs::read_to_string(process.join("net").join(table)).unwrap_or_default();
+        let lines = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let open = lines.filter(|words| table.starts_with("udp") || words[3] == LISTEN);
+        open.map(|words| words[1].to_owned()).collect::<Vec<_>>()
+    });
+    tables.concat().into_iter().collect()
+}
+
+/// What the kernel holds for the agents: programs, maps and links by their numbers.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Held(BTreeSet<(&'static str, u32)>);
+
+impl Held {
+    pub(crate) fn by_agents() -> Self {
+        let mut held = BTreeSet::new();
+        for process in NODES.map(processes).concat() {
+            for file in fs::read_dir(process.join("fdinfo")).expect("procfs").filter_map(Result::ok) {
+                let text = fs::read_to_string(file.path()).unwrap_or_default();
+                for (kind, field) in [("program", "prog_id:"), ("map", "map_id:"), ("link", "link_id:")] {
+                    let number = text.lines().find_map(|line| line.strip_prefix(field));
+                    held.extend(
+                        number.and_then(|number| number.trim().parse().ok()).map(|number| (kind, number)),
+                    );
+                }
+            }
+        }
+        assert!(held.len() > 10, "{held:?}");
+        Self(held)
+    }
+
+    /// Those that the kernel still has.
+    pub(crate) fn left(&self) -> Vec<(&'static str, u32)> {
+        let mut there = BTreeSet::new();
+        there.extend(aya::programs::loaded_programs().filter_map(Result::ok).map(|it| ("program", it.id())));
+        there.extend(aya::maps::loaded_maps().filter_map(Result::ok).map(|it| ("map", it.id())));
+        there.extend(aya::programs::loaded_links().filter_map(Result::ok).map(|it| ("link", it.id())));
+        self.0.intersection(&there).copied().collect()
+    }
+}
+
+/// After `kubectl delete`: no process, nothing in the kernel, nothing in the API, nothing pinned, and on each
+/// node's disk the state folder only.
+pub(crate) fn are_gone(kube: &Kube, held: &Held) {
+    wait(30, "the agents to end", || match NODES.map(processes).concat() {
+        left if left.is_empty() => Ok(()),
         left => Err(format!("{left:?}")),
     });
-    let left =
-        succeed(&mut kube.command(&["get", "clusterroles,clusterrolebindings,namespaces", "-o", "name"]));
-    let left = String::from_utf8_lossy(&left.stdout).into_owned();
+    wait(10, "the kernel to let go", || match held.left() {
+        left if left.is_empty() => Ok(()),
+        left => Err(format!("{left:?}")),
+    });
+    let kinds = "clusterroles,clusterrolebindings,namespaces,customresourcedefinitions";
+    let left = kube.kubectl(&["get", kinds, "-o", "name"]);
     assert!(!left.contains("netflow"), "{left}");
-    // bpftool is not everywhere; the kernel's own list is.
-    let programs = Command::new("bpftool").args(["cgroup", "tree"]).output();
-    if let Ok(programs) = programs {
-        assert!(!String::from_utf8_lossy(&programs.stdout).contains("netflow"), "programs stay attached");
+    for node in NODES {
+        let target = kube.pid(node);
+        let find = "find /sys/fs/bpf /run /etc /opt /var/lib/cni -xdev -name '*netflow*' 2>/dev/null; ls /sys/fs/bpf";
+        let found = succeed(
+            std::process::Command::new("nsenter")
+                .args(["--target", &target, "--mount", "--", "sh", "-c", find]),
+        );
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "", "left on {node}");
+        let state = fs::read_dir(kube.state_folder(node)).expect("the state folder stays").count();
+        assert!(state > 0, "the state folder of {node} is empty");
     }
 }

@@ -10,8 +10,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// How long the kit may take, its packages and images included, where a machine has neither.
+const UP_SECONDS: &str = "300";
+
 /// The image's name in the manifests.
 pub(crate) const IMAGE: &str = "netflow-agent:0.1.0";
+
+pub(crate) const NODES: [&str; 2] = ["node1", "node2"];
 
 /// A running cluster, and where everything of it is.
 pub(crate) struct Kube {
@@ -43,9 +48,14 @@ impl Kube {
         lock.lock().map_err(|error| error.to_string())?;
         // A cluster that somebody left behind has a state that no step expects.
         Command::new(kit.join("down")).output().map_err(|error| error.to_string())?;
-        let up = Command::new(kit.join("up")).output().map_err(|error| error.to_string())?;
+        let up = Command::new("timeout").arg(UP_SECONDS).arg(kit.join("up")).output();
+        let up = up.map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&up.stdout).into_owned();
-        assert!(up.status.success(), "the cluster did not come up: {}", String::from_utf8_lossy(&up.stderr));
+        if !up.status.success() {
+            tell_logs();
+            drop(Command::new(kit.join("down")).output());
+            panic!("the cluster did not come up: {}: {}", up.status, String::from_utf8_lossy(&up.stderr));
+        }
         let value = |name: &str| {
             let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             PathBuf::from(found.expect("`up` says where things are"))
@@ -53,16 +63,22 @@ impl Kube {
         let (kubectl, kubeconfig) = (value("KUBECTL"), value("KUBECONFIG"));
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let kube = Self { kit, kubectl, kubeconfig, folder, beside: Mutex::default(), _lock: lock };
-        kube.script("load-image", &[IMAGE, &image.to_string_lossy()]);
-        for node in ["node1", "node2"] {
+        // It is there; the new user of README.md is the one who loads it.
+        assert!(Path::new(&image).is_file(), "no image at {}", image.display());
+        for node in NODES {
             kube.give_state_folder(node);
         }
         Ok(kube)
     }
 
+    /// Where a node's `/var/lib/netflow` is.
+    pub(crate) fn state_folder(&self, node: &str) -> PathBuf {
+        self.folder.path().join(node)
+    }
+
     /// The kit's nodes share the machine's /var/lib; real ones have each their own.
     fn give_state_folder(&self, node: &str) {
-        let own = self.folder.path().join(node);
+        let own = self.state_folder(node);
         fs::create_dir(&own).expect("our own folder");
         let script = format!("mkdir -p /var/lib/netflow && mount --bind {} /var/lib/netflow", own.display());
         let target = self.pid(node);
@@ -107,6 +123,11 @@ impl Kube {
         &self.kubectl
     }
 
+    /// A script of the kit.
+    pub(crate) fn kit(&self, name: &str) -> PathBuf {
+        self.kit.join(name)
+    }
+
     /// Ends the program with the cluster.
     pub(crate) fn keep(&self, child: Child) {
         self.beside.lock().expect("one thread").push(child);
@@ -131,13 +152,8 @@ impl Kube {
         child.wait_with_output().expect("kubectl ends")
     }
 
-    /// The plugin, as `kubectl netflow` would start it, with the rights of a kubeconfig.
+    /// The plugin that README.md had installed, with the rights of a kubeconfig.
     pub(crate) fn netflow_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Output {
-        let plugin = self.folder.path().join("kubectl-netflow");
-        if !plugin.exists() {
-            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_netflow-agent"), &plugin)
-                .expect("a link to the binary");
-        }
         Command::new(&self.kubectl)
             .arg("netflow")
             .args(arguments)
@@ -148,9 +164,17 @@ impl Kube {
             .expect("kubectl starts")
     }
 
-    fn path(&self) -> std::ffi::OsString {
+    /// The home of the user who followed README.md.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// That user's search path: the home's programs, this run's, and the machine's.
+    pub(crate) fn path(&self) -> std::ffi::OsString {
         let old = std::env::var_os("PATH").unwrap_or_default();
-        let mut folders = vec![self.folder.path().to_owned()];
+        let tools = self.kubectl.parent().expect("kubectl is in the kit's bin");
+        let mut folders =
+            vec![self.home().join(".local/bin"), self.folder.path().join("bin"), tools.to_owned()];
         folders.extend(std::env::split_paths(&old));
         std::env::join_paths(folders).expect("folders without colons")
     }
@@ -167,6 +191,12 @@ impl Kube {
             text(&output.stderr)
         );
         (text(&output.stdout), text(&output.stderr))
+    }
+
+    /// The lines of an answer in JSON.
+    pub(crate) fn lines(&self, arguments: &[&str]) -> Vec<Value> {
+        let (lines, _) = self.netflow(arguments);
+        lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
     /// A file of this run.
@@ -188,6 +218,7 @@ impl Kube {
                 output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
             println!("{text}");
         }
+        tell_logs();
     }
 
     /// The names of the agents' pods, by node.
@@ -213,6 +244,23 @@ impl Drop for Kube {
         }
         if std::env::var_os("NETFLOW_KEEP_CLUSTER").is_none() {
             drop(Command::new(self.kit.join("down")).output());
+        }
+    }
+}
+
+/// The last words of the kit's daemons.
+fn tell_logs() {
+    let kit =
+        std::env::var_os("NETFLOW_KUBE_DIR").map_or_else(|| "/var/tmp/netflow-kube".into(), PathBuf::from);
+    let Ok(logs) = fs::read_dir(kit.join("log/run")) else { return };
+    let mut logs: Vec<_> = logs.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    logs.sort();
+    for log in logs {
+        let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        println!("== {}", log.display());
+        for line in &lines[lines.len().saturating_sub(8)..] {
+            println!("{line}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The tool on a real two-node Kubernetes: `cargo xtask test --cluster`. One cluster, and steps in an order:
-//! deployed, a shop at work, its policies, trouble. Each step is a claim; a failed one ends the run.
+//! a shop, the agents installed as README.md says, what they saw, its policies, trouble, and nothing left.
+//! Each step is a claim; a failed one ends the run.
 //!
 //! The cluster is the kit's beside the project (`shared/kube`); no kubeconfig of the user's is ever read.
 #![expect(clippy::print_stdout, reason = "it speaks as the test harness does")]
@@ -10,12 +11,17 @@ use std::time::Instant;
 
 mod agents;
 mod answers;
+mod expected;
+mod install;
+mod judged;
 mod kube;
+mod late;
 mod rights;
 mod shop;
 mod trouble;
 
 #[path = "../support/naive.rs"]
+#[expect(dead_code, reason = "other suites judge more of it")]
 mod naive;
 #[path = "../support/skip.rs"]
 mod skip;
@@ -25,7 +31,9 @@ use kube::Kube;
 type Step = (&'static str, fn(&Kube));
 
 const STEPS: &[Step] = &[
-    ("agents_become_ready_on_both_nodes", agents::agents_become_ready_on_both_nodes),
+    ("a_shop_opens", shop::opens),
+    ("readme_ends_with_policies_for_the_clusters_traffic", install::ends_with_policies),
+    ("agents_are_ready_on_both_nodes", agents::are_ready_on_both_nodes),
     ("the_process_has_two_capabilities_and_its_own_namespaces", agents::the_process_is_closed),
     ("the_network_hears_of_health_and_metrics_only", agents::the_network_hears_of_health_and_metrics_only),
     ("the_shop_is_at_work", shop::is_at_work),
@@ -33,13 +41,18 @@ const STEPS: &[Step] = &[
     ("a_viewer_reads_flows_and_is_told_what_not", rights::a_viewer_reads),
     ("each_agent_reads_the_flows_of_its_own_node_only", answers::each_agent_reads_its_own_node_only),
     ("the_edges_are_those_of_the_manifests", answers::the_edges_are_those_of_the_manifests),
-    ("the_api_server_accepts_the_policies", answers::the_api_server_accepts_the_policies),
-    ("the_policies_allow_what_the_manifests_say", answers::the_policies_allow_what_the_manifests_say),
-    ("an_address_used_again_is_the_new_pods", shop::an_address_used_again_is_the_new_pods),
+    ("what_is_unknown_is_what_was_expected", answers::what_is_unknown_is_what_was_expected),
+    ("the_api_server_accepts_the_policies", judged::the_api_server_accepts_the_policies),
+    ("the_policies_allow_what_the_manifests_say", judged::the_policies_allow_what_the_manifests_say),
+    ("a_replay_denies_nothing", judged::a_replay_denies_nothing),
+    ("the_audit_finds_what_was_expected", judged::the_audit_finds_what_was_expected),
+    ("an_address_used_again_is_the_new_pods", late::an_address_used_again_is_the_new_pods),
+    ("an_agent_cut_off_from_the_api_names_all_afterwards", late::an_agent_cut_off_names_all_afterwards),
+    ("an_update_of_the_agents_keeps_the_hour", trouble::an_update_keeps_the_hour),
     ("a_killed_agent_is_a_named_gap_and_comes_back", trouble::a_killed_agent_comes_back),
     ("the_api_server_away_loses_no_flow", trouble::the_api_server_away_loses_no_flow),
     ("a_node_cut_off_is_named", trouble::a_node_cut_off_is_named),
-    ("deleted_it_leaves_the_state_folder_and_nothing_else", agents::deleted_it_leaves_the_state_folder),
+    ("removed_as_readme_says_nothing_stays", install::ends_without_a_trace),
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the steps are timed")]

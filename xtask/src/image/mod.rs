@@ -74,6 +74,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return Err(format!("the image has {} bytes, more than {LIMIT}", image.len()).into());
     }
     fs::write(output.with_extension("cdx.json"), bill)?;
+    if args.output.is_none() {
+        // The same program is the command line.
+        fs::copy(&binary, output.with_extension(""))?;
+    }
     println!("{} {name} {} KiB", output.display(), image.len() / 1_024);
     fs::write(&output, image)?;
     Ok(())

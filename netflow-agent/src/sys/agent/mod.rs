@@ -3,6 +3,8 @@
 
 mod error;
 mod inventory;
+#[cfg(feature = "cluster")]
+mod kubernetes;
 mod shared;
 mod turn;
 mod wall;
@@ -190,7 +192,7 @@ fn spawn_tasks(
     }
     #[cfg(feature = "cluster")]
     if let Some(kubernetes) = options.kubernetes.clone() {
-        tokio::spawn(inventory::follow(kubernetes, Arc::clone(shared)));
+        tokio::spawn(kubernetes::follow(kubernetes, Arc::clone(shared)));
     }
     Ok(())
 }

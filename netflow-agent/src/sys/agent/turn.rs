@@ -42,6 +42,8 @@ pub(super) struct Turn {
     figures: Figures,
     began: Mark,
     last_drain: Mark,
+    /// How long the span of the last drain was.
+    last_span_ms: i64,
     next_drain: Mark,
     searching: bool,
     /// When and at what hour the store was last cleaned, and whether by age too.
@@ -83,6 +85,7 @@ impl Turn {
             figures,
             began: now,
             last_drain: now,
+            last_span_ms: 0,
             next_drain: now.after(pace.interval),
             searching,
             cleaned: None,
@@ -144,7 +147,8 @@ impl Turn {
     }
 
     fn change(&mut self, change: Change) {
-        if let Change::Listed { .. } = change {
+        // Whatever the API tells, it answers; what it still refuses is said again after this.
+        if !matches!(change, Change::Gateways { .. }) {
             self.figures.inventory_stale = false;
         }
         if let Output::Save(batch) = self.engine.step(Input::Change(Box::new(change))) {
@@ -231,10 +235,11 @@ impl Turn {
             let cause = Arc::from(cause);
             drop(self.engine.step(Input::Lost { cause, flows, at: span.last }));
         }
+        let span_ms = span.last.milliseconds().saturating_sub(span.first.milliseconds());
+        let before_ms = std::mem::replace(&mut self.last_span_ms, span_ms);
+        let earliest = Time::from_milliseconds(span.first.milliseconds().saturating_sub(before_ms));
         for mut sample in drained.samples {
-            // A stepped clock must not put a sample outside the time in which it was taken.
-            sample.first = sample.first.clamp(span.first, span.last);
-            sample.last = sample.last.clamp(sample.first, span.last);
+            confine(&mut sample, Span { first: earliest, last: span.last });
             if let Output::Save(batch) = self.engine.step(Input::Sample(sample)) {
                 drop(self.save(&batch, span.last));
             }
@@ -347,5 +352,49 @@ impl Turn {
         }
         let mut shared = self.shared.figures.lock().unwrap_or_else(PoisonError::into_inner);
         *shared = (figures.clone(), Mark::now());
+    }
+}
+
+/// A stepped clock must not put a sample outside the time in which it was taken. That reaches one drain back:
+/// a UDP client that waits for its answer is told of in the drain after, with the times of when it spoke.
+fn confine(sample: &mut Sample, taken: Span) {
+    sample.first = sample.first.clamp(taken.first, taken.last);
+    sample.last = sample.last.clamp(sample.first, taken.last);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{Basis, Outcome, Side};
+    use crate::net::Protocol;
+
+    /// A pod that lived a second asks for a name, is drained and held, and told of when its address is free.
+    #[test]
+    fn a_sample_held_over_one_drain_keeps_its_times() {
+        let at = |seconds| Time::from_seconds(1_800_000_000 + seconds);
+        let told = |first: i64, last: i64| {
+            let mut sample = Sample {
+                netns: None,
+                cgroup: None,
+                local: None,
+                remote: std::net::Ipv4Addr::LOCALHOST.into(),
+                port: 53,
+                protocol: Protocol::Udp,
+                side: Side::Client,
+                outcome: Outcome::Unanswered,
+                basis: Basis::Observed,
+                connections: 1,
+                bytes_sent: 0,
+                bytes_received: 0,
+                open: 0,
+                first: at(first),
+                last: at(last),
+            };
+            // The drain from 10 to 20 told of what it held from the one that began at 0.
+            confine(&mut sample, Span { first: at(0), last: at(20) });
+            (sample.first, sample.last)
+        };
+        assert_eq!(told(3, 4), (at(3), at(4)));
+        assert_eq!(told(-5, 90), (at(0), at(20)), "a stepped clock");
     }
 }

@@ -109,7 +109,8 @@ enum State {
     Follow(Lists, BoxStream<'static, watcher::Result<Raw<DynamicObject>>>),
 }
 
-fn follow(
+/// The objects of one kind, as `changes` has them of all.
+pub(crate) fn follow(
     client: Client,
     node: &str,
     kind: Kind,
@@ -198,4 +199,4 @@ fn plain(kind: Kind, mut object: DynamicObject) -> Arc<Value> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,15 +12,15 @@ use super::{Change, Event, Kind, follow};
 use crate::time::Time;
 
 const VERSION_NEW: &str = r#"{"major":"1","minor":"36","gitVersion":"v1.36.3","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
-const VERSION_OLD: &str = r#"{"major":"1","minor":"29+","gitVersion":"v1.29.0","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
+pub(crate) const VERSION_OLD: &str = r#"{"major":"1","minor":"29+","gitVersion":"v1.29.0","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
 
 /// Answers in order: a status and a body. A watch's body is its events, one a line.
-struct Script {
+pub(crate) struct Script {
     answers: Mutex<VecDeque<(u16, String)>>,
     asked: Mutex<Vec<String>>,
 }
 
-fn server(answers: &[(u16, &str)]) -> (Client, Arc<Script>) {
+pub(crate) fn server(answers: &[(u16, &str)]) -> (Client, Arc<Script>) {
     let script = Arc::new(Script {
         answers: Mutex::new(answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect()),
         asked: Mutex::default(),
@@ -47,14 +47,14 @@ fn pod(name: &str, version: u32) -> String {
     )
 }
 
-fn list(items: &[String], version: u32, next: &str) -> String {
+pub(crate) fn list(items: &[String], version: u32, next: &str) -> String {
     format!(
         r#"{{"apiVersion":"v1","kind":"PodList","metadata":{{"resourceVersion":"{version}","continue":"{next}"}},"items":[{}]}}"#,
         items.join(",")
     )
 }
 
-fn watch(events: &[(&str, String)]) -> String {
+pub(crate) fn watch(events: &[(&str, String)]) -> String {
     let lines: Vec<String> = events
         .iter()
         .map(|(kind, object)| format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"))
@@ -71,7 +71,7 @@ fn bookmark(version: u32, ends_the_list: bool) -> (&'static str, String) {
     ("BOOKMARK", object)
 }
 
-fn gone() -> String {
+pub(crate) fn gone() -> String {
     r#"{"apiVersion":"v1","kind":"Status","status":"Failure","message":"too old resource version","reason":"Expired","code":410}"#.to_owned()
 }
 

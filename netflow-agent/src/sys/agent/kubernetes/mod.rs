@@ -1,0 +1,129 @@
+//! The inventory from the Kubernetes API. In: the watch's events. Out: changes for the loop, a list whole and
+//! later events one by one, and whether the API is being read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt;
+use serde_json::Value;
+
+use super::super::clock;
+use super::super::cluster::watch::{self, Event as Seen, Kind};
+use super::super::cluster::{self, client};
+use super::Kubernetes;
+use super::shared::{Event, Shared};
+use crate::engine::{Change, Kinds};
+use crate::manifest::{self, Object, Words};
+
+/// Follows the API server until the agent ends.
+pub(super) async fn follow(from: Kubernetes, shared: Arc<Shared>) {
+    let client = match connect(&from).await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the Kubernetes API is not followed");
+            // Capturing goes on; readiness says that nothing is named.
+            drop(shared.events.send(Event::InventoryFailed));
+            return;
+        }
+    };
+    let mut changes = watch::changes(&client, &shared.node, clock::now);
+    let mut lists = Lists::default();
+    while let Some(change) = changes.next().await {
+        if matches!(change.event, Seen::ListEnded) {
+            shared.list_came();
+        }
+        for event in lists.take(change).into_iter().flatten() {
+            if shared.events.send(event).is_err() {
+                // The agent has ended.
+                return;
+            }
+        }
+    }
+}
+
+async fn connect(from: &Kubernetes) -> Result<kube::Client, cluster::Error> {
+    match from {
+        Kubernetes::InCluster => client::in_cluster(),
+        Kubernetes::Kubeconfig { path, context } => {
+            let access = client::Access { kubeconfig: path.clone(), context: context.clone() };
+            client::from_kubeconfig(&access).await
+        }
+    }
+}
+
+/// Lists that have begun and not ended, by kind.
+#[derive(Default)]
+struct Lists {
+    open: BTreeMap<Kind, Vec<Object>>,
+    words: Words,
+    failing: bool,
+    /// Kinds that the API server refuses: what it tells of others does not make up for them.
+    refused: BTreeSet<Kind>,
+}
+
+impl Lists {
+    /// What the loop is told of it: a change, and that something cannot be read.
+    fn take(&mut self, change: watch::Change) -> [Option<Event>; 2] {
+        let watch::Change { at, kind, event } = change;
+        if let Seen::Failed(error) = &event {
+            self.fail(kind, error);
+            return [Some(Event::InventoryFailed), None];
+        }
+        self.failing = false;
+        self.refused.remove(&kind);
+        let change = self.change(kind, event, at).map(|change| Event::Change(Box::new(change)));
+        let still = change.is_some() && !self.refused.is_empty();
+        [change, still.then_some(Event::InventoryFailed)]
+    }
+
+    fn change(&mut self, kind: Kind, event: Seen, at: crate::time::Time) -> Option<Change> {
+        match event {
+            Seen::ListBegun => {
+                self.open.insert(kind, Vec::new());
+                None
+            }
+            Seen::Apply(value) => {
+                let object = self.object(kind, &value)?;
+                match self.open.get_mut(&kind) {
+                    Some(list) => {
+                        list.push(object);
+                        None
+                    }
+                    None => Some(Change::Applied { object, at }),
+                }
+            }
+            Seen::Delete(value) => Some(Change::Deleted { object: self.object(kind, &value)?, at }),
+            Seen::ListEnded => {
+                let objects = self.open.remove(&kind).unwrap_or_default();
+                self.words.forget_unused();
+                tracing::info!(kind = kind.as_str(), objects = objects.len(), "listed");
+                Some(Change::Listed { kinds: Kinds::One(kind.as_str().into()), objects, at })
+            }
+            Seen::Failed(_) => None,
+        }
+    }
+
+    fn fail(&mut self, kind: Kind, error: &cluster::Error) {
+        if error.is_forbidden() {
+            self.refused.insert(kind);
+        }
+        if !std::mem::replace(&mut self.failing, true) {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, "the Kubernetes API does not answer; capturing goes on");
+        }
+    }
+
+    fn object(&mut self, kind: Kind, value: &Value) -> Option<Object> {
+        match manifest::object_from_value(value, &mut self.words) {
+            Ok(object) => Some(object),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, kind = kind.as_str(), "an object of the API cannot be read");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
