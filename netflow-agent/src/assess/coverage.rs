@@ -69,6 +69,7 @@ fn whole(
         lost: coverage.nodes.values().flat_map(|node| node.lost.values()).sum(),
         job,
         obstacle: None,
+        unsettled: None,
     }
 }
 

@@ -5,11 +5,17 @@
 //! sighting. Two figures stand beside each verdict and never decide it alone, because both take hours to be
 //! alike and independent, which daily and weekly jobs are not:
 //! - the rule of three: after `m` hours without a new edge, new edges come at most at 3/m an hour (95 %);
-//! - Chao2: a lower bound for the number of edges that were not seen, with its 95 % interval.
+//! - Chao2: a lower bound for the number of edges that were not seen, with its 95 % interval. Of `m` watched hours
+//!   and edges seen in one hour only (`Q1`) or in two (`Q2`): `(m - 1) / m * Q1 * (Q1 - 1) / (2 * (Q2 + 1))`.
 //!
-//! What decides is in `verdict`: two whole weeks watched, nothing lost, every job seen twice, quiet since half
-//! of the time, outside addresses quiet for the last quarter; and a check of these very rules on the first half
-//! of the window against the second: where they would have been wrong too often, nothing is called ready.
+//! What decides is in `verdict`, and its words mean:
+//! - *ready*: two whole weeks watched and not more than 2 % of the hours missed, nothing lost, every CronJob's period
+//!   twice in the window, no new edge in the second half of the time and no new outside address in its last quarter
+//!   (where that is stricter), less than half an edge still to be expected by Chao2, no node as a peer by its address
+//!   alone; and the split check did not refute these rules: they are applied to the first half of the window, and
+//!   where more than one in twenty of those that looked ready then met a new edge, nothing is called ready;
+//! - *keep watching until*: with today's picture all of this cannot be so earlier;
+//! - *not observable because*: no window shows it (host network, never ran), or a person must decide (nodes).
 
 use std::collections::BTreeSet;
 
@@ -18,6 +24,7 @@ use crate::time::{Hour, Time};
 
 pub mod backtest;
 mod coverage;
+mod job;
 mod period;
 #[cfg(test)]
 mod tests;
@@ -25,9 +32,10 @@ mod unseen;
 mod verdict;
 
 pub use coverage::histories;
+pub use job::job_gaps;
 pub use period::longest_seconds;
 pub use unseen::{Unseen, chao2, rule_of_three};
-pub use verdict::{HalfTime, Verdict, assess};
+pub use verdict::{HalfTime, Verdict, assess, words as period_words};
 
 /// When one edge of a workload was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +77,8 @@ pub struct History {
     pub job: Option<Job>,
     /// Why no window can show it, if so.
     pub obstacle: Option<String>,
+    /// What no window settles, and a person can: not ready until then.
+    pub unsettled: Option<String>,
 }
 
 /// What is known of one workload's completeness, or of all.

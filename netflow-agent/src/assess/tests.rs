@@ -82,7 +82,7 @@ fn each_rule_that_is_not_met_is_named() {
         (history(vec![steady(), seen(&[180])], 336), "a new edge as late as 1970-01-08T12:00:00Z"),
         (history(vec![steady(), seen(&[1]), seen(&[2]), seen(&[3])], 336), "about 3.0 edges more"),
         (history(vec![steady()], 0), "no hour of it was watched"),
-        (History { obstacle: Some("it cannot be".into()), ..base() }, "not observable: it cannot be"),
+        (History { obstacle: Some("it cannot be".into()), ..base() }, "not observable because it cannot be"),
     ];
     for (history, expected) in cases {
         let words = words(&history);

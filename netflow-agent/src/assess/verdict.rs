@@ -33,7 +33,7 @@ impl fmt::Display for Verdict {
         match self {
             Self::Ready => f.write_str("ready"),
             Self::KeepWatching { until, because } => write!(f, "keep watching until {until}: {because}"),
-            Self::NotObservable { because } => write!(f, "not observable: {because}"),
+            Self::NotObservable { because } => write!(f, "not observable because {because}"),
         }
     }
 }
@@ -56,8 +56,33 @@ impl HalfTime {
 /// Each history's figures and verdict, in the order given, and the check of the rules.
 pub fn assess(histories: &[History]) -> (Vec<Assessment>, HalfTime) {
     let half_time = half_time(histories);
-    let assessments = histories.iter().map(|history| one(history, half_time)).collect();
+    let mut assessments: Vec<Assessment> = histories.iter().map(|history| one(history, half_time)).collect();
+    whole_is_not_readier(&mut assessments);
     (assessments, half_time)
+}
+
+/// The whole window is ready only where every workload is.
+fn whole_is_not_readier(assessments: &mut [Assessment]) {
+    let each = assessments.iter().filter(|one| one.workload.is_some());
+    let not_ready: Vec<&Verdict> =
+        each.map(|one| &one.verdict).filter(|verdict| **verdict != Verdict::Ready).collect();
+    if not_ready.is_empty() {
+        return;
+    }
+    let because = format!("{} of its workloads are not ready", not_ready.len());
+    let latest = not_ready.iter().filter_map(|verdict| match verdict {
+        Verdict::KeepWatching { until, .. } => Some(*until),
+        Verdict::Ready | Verdict::NotObservable { .. } => None,
+    });
+    let verdict = match latest.max() {
+        Some(until) => Verdict::KeepWatching { until, because },
+        None => Verdict::NotObservable { because },
+    };
+    for whole in assessments.iter_mut().filter(|one| one.workload.is_none()) {
+        if whole.verdict == Verdict::Ready {
+            whole.verdict = verdict.clone();
+        }
+    }
 }
 
 fn one(history: &History, half_time: HalfTime) -> Assessment {
@@ -98,10 +123,12 @@ fn verdict(history: &History, half_time: HalfTime) -> Verdict {
         waits.push((after(end, begin, 1, 2), because));
     }
     waits.sort_by(|a, b| b.cmp(a));
-    match waits.first() {
-        None => Verdict::Ready,
-        Some(&(until, _)) => {
-            let reasons: Vec<String> = waits.into_iter().map(|(_, because)| because).collect();
+    match (waits.first(), &history.unsettled) {
+        (None, None) => Verdict::Ready,
+        (None, Some(because)) => Verdict::NotObservable { because: because.clone() },
+        (Some(&(until, _)), unsettled) => {
+            let reasons: Vec<String> =
+                waits.into_iter().map(|(_, because)| because).chain(unsettled.clone()).collect();
             Verdict::KeepWatching { until, because: reasons.join("; ") }
         }
     }
@@ -126,7 +153,7 @@ fn waits(history: &History, begin: Time, end: Time, least_hours: usize) -> Vec<(
     if let Some(job) = &history.job
         && begin.plus_seconds(job.seconds.saturating_mul(2)) > end
     {
-        let because = format!("{} runs every {} at the longest", job.name, words(job.seconds));
+        let because = job.to_string();
         waits.push((begin.plus_seconds(job.seconds.saturating_mul(2)), because));
     }
     let newest = |external| newest(&history.edges, external);
@@ -161,9 +188,18 @@ fn seconds(hours: usize) -> i64 {
     i64::try_from(hours).unwrap_or(i64::MAX).saturating_mul(3_600)
 }
 
-fn words(seconds: i64) -> String {
+/// A period in days or hours.
+pub fn words(seconds: i64) -> String {
+    if seconds == i64::MAX {
+        return "unknown".to_owned();
+    }
     let hours = seconds / 3_600;
-    if hours % 24 == 0 { format!("{} days", hours / 24) } else { format!("{hours} hours") }
+    let s = |count: i64| if count == 1 { "" } else { "s" };
+    if hours % 24 == 0 {
+        format!("{} day{}", hours / 24, s(hours / 24))
+    } else {
+        format!("{hours} hour{}", s(hours))
+    }
 }
 
 /// Applies the rules to the first half of the window and looks for what was new in the second.

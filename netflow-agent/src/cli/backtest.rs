@@ -1,34 +1,44 @@
-//! `backtest`.
+//! `backtest`: generates from the first part of the window and replays the rest against it, as it would have been
+//! applied. In: the flags of `generate-policies`. Out: what would have broken, for one split or hour by hour.
 
 use std::sync::Arc;
 
+use super::policy_args::PolicyArgs;
 use super::source::{Loaded, SourceArgs, count, load};
 use super::{Exit, Failure, Streams};
 use crate::assess::backtest::{curve, split};
-use crate::edge::join;
-use crate::evaluate::{Cluster, Snapshot, Verdict};
+use crate::edge::{Edge, join};
+use crate::evaluate::{Cluster, Snapshot};
+use crate::identity::Inventory;
 use crate::policy::{Options, generate, words};
 use crate::render::kubernetes::{self, Detail};
-use crate::render::proof;
+use crate::render::{proof, table};
 use crate::time::{Time, Window};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   netflow-agent backtest --input cluster.jsonl --split 0.7
-  netflow-agent backtest --input cluster.jsonl --curve")]
+  netflow-agent backtest --input cluster.jsonl --curve
+  netflow-agent backtest --input cluster.jsonl --external budget=8 --review review.yaml")]
 pub struct Args {
     #[command(flatten)]
     source: SourceArgs,
+
+    #[command(flatten)]
+    policies: PolicyArgs,
 
     /// The share of the window's hours to learn from
     #[arg(long, value_name = "SHARE", default_value = "0.7", value_parser = share)]
     split: u32,
 
-    /// For each hour: how many edges it showed that the hours before it had not
-    #[arg(long)]
+    /// Split before each hour: how many edges were known by then, and what of the rest would have broken
+    #[arg(long, conflicts_with = "split")]
     curve: bool,
 }
+
+/// Points of a curve, at most: a month of hours would take a month of generating.
+const POINTS: usize = 168;
 
 /// In per mille.
 fn share(text: &str) -> Result<u32, String> {
@@ -43,54 +53,101 @@ fn share(text: &str) -> Result<u32, String> {
 #[expect(clippy::needless_pass_by_value, reason = "every verb takes its arguments whole")]
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let loaded = load(&args.source, streams)?;
-    let inventory = loaded.inventory();
-    let joined = join(&loaded.recording, &inventory, loaded.window);
-    let options = Options::default();
+    let options = args.policies.options(&args.source, &loaded.inventory())?;
     let hours = loaded.coverage.hours();
     loaded.report(streams)?;
+    let objects = loaded.recording.objects.iter().map(|observed| &*observed.object);
+    let snapshot = Arc::new(Snapshot::new(objects));
     if args.curve {
-        writeln!(streams.out, "HOUR                   KNOWN   NEW")?;
-        for point in curve(&joined.edges, &hours) {
-            let new = point.broken.iter().filter(|at| joined.edges[**at].hours.first() == Some(&point.at.hour()));
-            writeln!(streams.out, "{:<20} {:>7} {:>5}", point.at.to_string(), point.learnt, new.count())?;
+        let mut rows = Vec::new();
+        for at in curve(&hours, POINTS) {
+            let point = replay(&loaded, &snapshot, at, &options)?;
+            rows.push(vec![
+                at.to_string(),
+                point.learnt.to_string(),
+                point.rest.to_string(),
+                point.broken.len().to_string(),
+                point.connections().to_string(),
+            ]);
         }
+        table::write(&["LEARNT BEFORE", "EDGES", "REST", "BROKEN", "CONNECTIONS"], &rows, streams.out)?;
         return Ok(loaded.exit());
     }
-    let Some(split) = split(&joined.edges, &hours, args.split) else {
-        return Err(Failure::from("the window has too few hours to be split"));
+    let Some(at) = split(&hours, args.split) else {
+        return Err(Failure::from("the window has too few hours to be split")
+            .with_hint("take a longer one, or another `--split`"));
     };
-    let broken = broken(&loaded, split.at, &options)?;
-    writeln!(
-        streams.out,
-        "learnt {} before {}; {} seen again after it",
-        count(split.learnt, "edge"),
-        split.at,
-        split.seen_again,
-    )?;
-    let connections: u64 = broken.iter().map(|one| one.1).sum();
-    writeln!(streams.out, "{} ({connections} connections) would have been denied", count(broken.len(), "edge"))?;
-    for (edge, connections) in &broken {
-        writeln!(streams.out, "  {edge} ({connections} connections)")?;
+    let point = replay(&loaded, &snapshot, at, &options)?;
+    let (learnt, rest) = (count(point.learnt, "edge"), count(point.rest, "edge"));
+    writeln!(streams.out, "learnt {learnt} before {at}, replayed {rest} from then on")?;
+    if point.withheld > 0 {
+        let withheld = count(point.withheld, "edge");
+        writeln!(streams.out, "{withheld} of the rest withheld by a flag or the review, not counted")?;
+    }
+    let (broken, connections) = (count(point.broken.len(), "edge"), count_u64(point.connections()));
+    writeln!(streams.out, "{broken} ({connections}) would have been denied")?;
+    for edge in &point.broken {
+        writeln!(streams.out, "  {} ({})", words::edge(&edge.key), count_u64(edge.connections))?;
     }
     Ok(loaded.exit())
 }
 
-/// The edges of the rest that the policies learnt from the first part deny, read back as they would be applied.
-fn broken(loaded: &Loaded, at: Time, options: &Options) -> Result<Vec<(String, u64)>, Failure> {
+fn count_u64(connections: u64) -> String {
+    format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
+}
+
+/// Learnt up to a moment, replayed after it.
+#[derive(Debug)]
+struct Replayed {
+    /// Edges of the first part.
+    learnt: usize,
+    /// Edges of the rest.
+    rest: usize,
+    /// Of these, kept out by will.
+    withheld: usize,
+    /// Of these, denied by what was learnt; sorted.
+    broken: Vec<Edge>,
+}
+
+impl Replayed {
+    fn connections(&self) -> u64 {
+        self.broken.iter().fold(0, |sum, edge| sum.saturating_add(edge.connections))
+    }
+}
+
+/// Generates from what was known before `at`, reads that back as it would be applied, and judges the rest.
+fn replay(
+    loaded: &Loaded,
+    snapshot: &Arc<Snapshot>,
+    at: Time,
+    options: &Options,
+) -> Result<Replayed, Failure> {
     let before = Window { from: loaded.window.from, to: Time::from_milliseconds(at.milliseconds() - 1) };
     let after = Window { from: at, to: loaded.window.to };
-    let objects = &loaded.recording.objects;
-    let first = loaded.inventory();
-    let learnt = join(&loaded.recording, &first, before);
-    let answer = generate(&learnt.edges, &first, options);
+    let known = Inventory::of(&loaded.recording.objects, before);
+    let learnt = join(&loaded.recording, &known, before);
+    let answer = generate(&learnt.edges, &known, options);
     let mut bytes = Vec::new();
     kubernetes::yaml(&answer.policies, Detail::None, &mut bytes)?;
     let policies = proof::parse("the learnt policies", &bytes)?;
-    let snapshot = Snapshot::new(objects.iter().map(|observed| &*observed.object));
-    let cluster = Cluster::compile(Arc::new(snapshot), policies);
-    let rest = join(&loaded.recording, &first, after);
-    let judged = rest.edges.iter().filter(|edge| {
-        !edge.own_node && cluster.edge(&edge.key).is_some_and(|judged| judged.verdict == Verdict::Denied)
-    });
-    Ok(judged.map(|edge| (words::edge(&edge.key), edge.connections)).collect())
+    let cluster = Cluster::compile(Arc::clone(snapshot), policies);
+    let later = Inventory::of(&loaded.recording.objects, after);
+    let rest = join(&loaded.recording, &later, after);
+    // What a flag or the review keeps out of the rest breaks by will.
+    let by_will = generate(&rest.edges, &later, options).withheld;
+    let mut counted = vec![true; rest.edges.len()];
+    for one in &by_will {
+        counted[one.edge] = false;
+    }
+    let judged = rest
+        .edges
+        .iter()
+        .zip(counted)
+        .filter(|(edge, counted)| *counted && !edge.own_node && proof::denies(&cluster, edge));
+    Ok(Replayed {
+        learnt: learnt.edges.len(),
+        rest: rest.edges.len(),
+        withheld: by_will.len(),
+        broken: judged.map(|(edge, _)| edge.clone()).collect(),
+    })
 }

@@ -14,7 +14,8 @@ mod follow;
 pub mod judged;
 mod local;
 pub mod plugin;
-pub mod policy_diff;
+pub mod policy_args;
+mod policy_diff;
 pub mod policy_dir;
 pub mod source;
 

@@ -8,10 +8,11 @@ use crate::compare::compare;
 use crate::connectivity::Connectivity;
 use crate::evaluate::{Cluster, Snapshot};
 use crate::manifest::NetworkPolicy;
+use crate::policy::{Options, is_ours};
 use crate::render::change;
 
 /// Whether an equal policy is in force.
-pub fn is_in_force(policy: &NetworkPolicy, live: &[NetworkPolicy]) -> bool {
+pub(super) fn is_in_force(policy: &NetworkPolicy, live: &[NetworkPolicy]) -> bool {
     counterpart(policy, live).is_some_and(|other| other.spec == policy.spec)
 }
 
@@ -21,10 +22,11 @@ fn counterpart<'l>(policy: &NetworkPolicy, live: &'l [NetworkPolicy]) -> Option<
 }
 
 /// Both parts; nothing where nothing changes.
-pub fn print(
+pub(super) fn print(
     snapshot: &Arc<Snapshot>,
     live: &[NetworkPolicy],
     generated: &[NetworkPolicy],
+    options: &Options,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for policy in generated.iter().filter(|policy| !is_in_force(policy, live)) {
@@ -39,6 +41,15 @@ pub fn print(
                 writeln!(out, "changed {name}")?;
                 difference(&lines(old), &new, out)?;
             }
+        }
+    }
+    for policy in live.iter().filter(|policy| is_ours(&policy.meta)) {
+        if options.is_subject(&policy.meta.namespace) && counterpart(policy, generated).is_none() {
+            let name = format!("{}/{}", policy.meta.namespace, policy.meta.name);
+            writeln!(
+                out,
+                "stale {name}: ours and no longer generated; it stays in force until it is deleted"
+            )?;
         }
     }
     let mut after: Vec<NetworkPolicy> =

@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::manifest::{self, Object, Words};
-use crate::policy::{Policy, is_ours};
+use crate::policy::name::DEFAULT_DENY;
+use crate::policy::{MANAGED_BY, Policy, is_ours};
 use crate::render::kubernetes::{self, Detail};
 use crate::render::tree::{self, Tree};
 
@@ -34,8 +35,29 @@ pub enum DirError {
     Name(String),
 }
 
-/// All files, the kustomization last.
-pub fn render(policies: &[Policy], detail: Detail) -> Result<Vec<File>, DirError> {
+/// Policies of ours in folders of namespaces that are not written for now: they stay, and stay listed. None where
+/// all namespaces are written for.
+pub fn others(dir: &Path, namespaces: &[String]) -> Result<Vec<String>, DirError> {
+    let mut kept = Vec::new();
+    if namespaces.is_empty() || !dir.exists() {
+        return Ok(kept);
+    }
+    for (namespace, folder) in folders(dir)? {
+        if !namespaces.contains(&namespace) {
+            for path in entries(&folder)?.into_iter().filter(|path| is_yaml(path)) {
+                if let Some(name) = path.file_name().and_then(|name| name.to_str())
+                    && holds_ours(&path)?
+                {
+                    kept.push(format!("{namespace}/{name}"));
+                }
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// All files, the kustomization last; it lists what is kept as well, and every default deny after all else.
+pub fn render(policies: &[Policy], detail: Detail, kept: &[String]) -> Result<Vec<File>, DirError> {
     let mut files = Vec::with_capacity(policies.len() + 1);
     for policy in policies {
         for part in [&*policy.namespace, &policy.name] {
@@ -53,10 +75,14 @@ pub fn render(policies: &[Policy], detail: Detail) -> Result<Vec<File>, DirError
         })?;
         files.push(File { path, bytes, is_policy: true });
     }
-    let names = Tree::list(files.iter().map(|file| Tree::text(file.path.clone())));
+    let deny = format!("/{DEFAULT_DENY}.yaml");
+    let mut names: Vec<&String> = files.iter().map(|file| &file.path).chain(kept).collect();
+    names.sort_by_key(|name| (name.ends_with(&deny), *name));
+    let names = Tree::list(names.into_iter().map(|name| Tree::text(name.clone())));
     let kustomization = Tree::map([
         ("apiVersion", Tree::text("kustomize.config.k8s.io/v1beta1")),
         ("kind", Tree::text("Kustomization")),
+        ("metadata", Tree::map([("labels", Tree::map([(MANAGED_BY.0, Tree::text(MANAGED_BY.1))]))])),
         // Kustomize sorts by kind and name unless told otherwise: the default denies must stay last.
         ("sortOptions", Tree::map([("order", Tree::text("fifo"))])),
         ("resources", names),
@@ -71,11 +97,13 @@ pub fn render(policies: &[Policy], detail: Detail) -> Result<Vec<File>, DirError
     Ok(files)
 }
 
-/// Writes what differs and removes what earlier runs left behind.
-pub fn write(dir: &Path, files: &[File]) -> Result<(), DirError> {
-    for file in files.iter().filter(|file| file.is_policy) {
+/// Writes what differs and removes what earlier runs left behind, in the folders of these namespaces (none: of
+/// all). Nothing is written where a file of somebody else is in the way.
+pub fn write(dir: &Path, files: &[File], namespaces: &[String]) -> Result<(), DirError> {
+    for file in files {
         let path = dir.join(&file.path);
-        if path.exists() && !holds_ours(&path)? {
+        let ours = || if file.is_policy { holds_ours(&path) } else { is_our_kustomization(&path) };
+        if path.exists() && !ours()? {
             return Err(DirError::Foreign(path));
         }
     }
@@ -83,7 +111,7 @@ pub fn write(dir: &Path, files: &[File]) -> Result<(), DirError> {
     for file in files {
         replace(&dir.join(&file.path), &file.bytes)?;
     }
-    remove_stale(dir, files)
+    remove_stale(dir, files, namespaces)
 }
 
 /// Writes beside, then renames.
@@ -113,14 +141,23 @@ fn holds_ours(path: &Path) -> Result<bool, DirError> {
     Ok(!documents.is_empty() && documents.iter().all(ours))
 }
 
+/// One that we wrote says so by the same label.
+fn is_our_kustomization(path: &Path) -> Result<bool, DirError> {
+    let bytes =
+        fs::read(path).map_err(|source| DirError::Io { op: "read", path: path.to_owned(), source })?;
+    let text = String::from_utf8_lossy(&bytes);
+    let Ok(document) = serde_saphyr::from_str::<serde_json::Value>(&text) else { return Ok(false) };
+    Ok(document["metadata"]["labels"][MANAGED_BY.0] == MANAGED_BY.1)
+}
+
 /// One level of folders below, as we write them; anything else is left alone.
-fn remove_stale(dir: &Path, files: &[File]) -> Result<(), DirError> {
+fn remove_stale(dir: &Path, files: &[File], namespaces: &[String]) -> Result<(), DirError> {
     let kept: BTreeSet<PathBuf> = files.iter().map(|file| dir.join(&file.path)).collect();
-    for folder in entries(dir)?.into_iter().filter(|path| path.is_dir() && !path.is_symlink()) {
+    let written = |name: &String| namespaces.is_empty() || namespaces.contains(name);
+    for (_, folder) in folders(dir)?.into_iter().filter(|(name, _)| written(name)) {
         let mut emptied = false;
         for path in entries(&folder)? {
-            let yaml = path.extension().is_some_and(|extension| extension == "yaml");
-            if yaml && path.is_file() && !kept.contains(&path) && holds_ours(&path)? {
+            if is_yaml(&path) && !kept.contains(&path) && holds_ours(&path)? {
                 let failed = |source| DirError::Io { op: "remove", path: path.clone(), source };
                 fs::remove_file(&path).map_err(failed)?;
                 emptied = true;
@@ -132,6 +169,17 @@ fn remove_stale(dir: &Path, files: &[File]) -> Result<(), DirError> {
         }
     }
     Ok(())
+}
+
+/// The folders below, by name.
+fn folders(dir: &Path) -> Result<Vec<(String, PathBuf)>, DirError> {
+    let paths = entries(dir)?.into_iter().filter(|path| path.is_dir() && !path.is_symlink());
+    let named = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), path));
+    Ok(paths.filter_map(named).collect())
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml") && path.is_file()
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, DirError> {
@@ -163,18 +211,41 @@ mod tests {
 
     fn files(namespaces: &[&str]) -> Vec<File> {
         let policies: Vec<Policy> = namespaces.iter().map(|namespace| deny(namespace)).collect();
-        render(&policies, Detail::None).expect("names of files")
+        render(&policies, Detail::None, &[]).expect("names of files")
     }
 
     #[test]
     fn stale_files_go_only_where_they_are_ours() {
         let dir = tempfile::tempdir().expect("a folder");
-        write(dir.path(), &files(&["shop", "ops"])).expect("written");
+        write(dir.path(), &files(&["shop", "ops"]), &[]).expect("written");
         let theirs = dir.path().join("ops/theirs.yaml");
         fs::write(&theirs, "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n").expect("written");
-        write(dir.path(), &files(&["shop"])).expect("written");
+        write(dir.path(), &files(&["shop"]), &[]).expect("written");
         assert!(theirs.exists() && !dir.path().join("ops/default-deny-all.yaml").exists());
         assert!(dir.path().join("shop/default-deny-all.yaml").exists());
+    }
+
+    #[test]
+    fn other_namespaces_stay_and_stay_listed_before_the_default_denies() {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(dir.path(), &files(&["shop", "ops"]), &[]).expect("written");
+        let named = [String::from("shop")];
+        let kept = others(dir.path(), &named).expect("listed");
+        let policies = [Policy { name: "web".to_owned(), ..deny("shop") }, deny("shop")];
+        let files = render(&policies, Detail::None, &kept).expect("names of files");
+        write(dir.path(), &files, &named).expect("written");
+        assert!(dir.path().join("ops/default-deny-all.yaml").exists());
+        let listed = fs::read_to_string(dir.path().join(KUSTOMIZATION)).expect("there");
+        let order = "- shop/web.yaml\n- ops/default-deny-all.yaml\n- shop/default-deny-all.yaml\n";
+        assert!(listed.ends_with(order), "{listed}");
+    }
+
+    #[test]
+    fn a_kustomization_of_somebody_else_is_not_replaced() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join(KUSTOMIZATION), "resources: [theirs.yaml]\n").expect("written");
+        assert!(matches!(write(dir.path(), &files(&["shop"]), &[]), Err(DirError::Foreign(_))));
+        assert!(!dir.path().join("shop").exists(), "nothing is written beside it");
     }
 
     #[test]
@@ -183,14 +254,14 @@ mod tests {
         fs::create_dir(dir.path().join("shop")).expect("a folder");
         let path = dir.path().join("shop/default-deny-all.yaml");
         fs::write(&path, "not: ours\n").expect("written");
-        assert!(matches!(write(dir.path(), &files(&["shop"])), Err(DirError::Foreign(_))));
+        assert!(matches!(write(dir.path(), &files(&["shop"]), &[]), Err(DirError::Foreign(_))));
         assert_eq!(fs::read(&path).expect("there"), b"not: ours\n");
     }
 
     #[test]
     fn no_name_climbs_out_of_the_folder() {
         for name in ["..", "a/b", ".hidden", ""] {
-            assert!(matches!(render(&[deny(name)], Detail::None), Err(DirError::Name(_))), "{name}");
+            assert!(matches!(render(&[deny(name)], Detail::None, &[]), Err(DirError::Name(_))), "{name}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Options;
 use super::evidence::{Evidence, Why};
+use super::gap::{Gap, GapKind};
 use super::ledger::{Ledger, PeerKey};
 use super::port::Port;
 use super::scene::{GroupId, Scene};
@@ -12,6 +13,7 @@ use super::sift;
 use crate::edge::Edge;
 use crate::identity::{Endpoint, WorkloadName};
 use crate::manifest::WorkloadKind;
+use crate::manifest::cni::Cni;
 use crate::net::{Direction, PortRange, Protocol};
 use crate::review::{Action, End, Entry};
 
@@ -21,7 +23,8 @@ pub(super) fn apply(
     scene: &Scene,
     options: &Options,
     used: &mut [bool],
-) {
+) -> Vec<Gap> {
+    let mut gaps = Vec::new();
     for (at, entry) in options.review.entries.iter().enumerate() {
         let wanted = match entry.action {
             Action::Declare => true,
@@ -30,8 +33,23 @@ pub(super) fn apply(
         };
         if wanted {
             used[at] = both_ends(ledger, entry, scene, options);
+            if options.cni == Some(Cni::Cilium) {
+                gaps.extend(not_on_cilium(entry, scene));
+            }
         }
     }
+    gaps
+}
+
+/// What an entry names that no selector can express there: nodes, and pods by their addresses.
+fn not_on_cilium(entry: &Entry, scene: &Scene) -> Option<Gap> {
+    let by_address = |end: &End| match end {
+        End::Node(_) => true,
+        End::Block(block) => scene.taken.iter().any(|ip| block.contains(ip)),
+        End::Workload(_) | End::Namespace(_) | End::Any => false,
+    };
+    (by_address(&entry.from) || by_address(&entry.to))
+        .then(|| Gap::new(GapKind::NotExpressible, format!("review: {entry}"), sift::NOT_ON_CILIUM))
 }
 
 /// False where the entry names no subject, or an end that is not in the cluster.
@@ -85,6 +103,7 @@ fn peer(end: &End, scene: &Scene, options: &Options) -> Option<Vec<PeerKey>> {
         End::Workload(name) => sift::peers(&Endpoint::Workload(name.clone()), scene, options),
         End::Namespace(namespace) => Some(vec![PeerKey::Namespace(Arc::clone(namespace))]),
         End::Block(block) => Some(vec![PeerKey::Range(*block)]),
+        End::Node(_) if options.cni == Some(Cni::Cilium) => Some(Vec::new()),
         End::Node(Some(name)) => sift::peers(&Endpoint::Node(Arc::clone(name)), scene, options),
         End::Node(None) => {
             let all = scene

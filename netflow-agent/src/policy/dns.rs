@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Options;
 use super::evidence::{Evidence, Why};
+use super::gap::{Gap, GapKind, declare as declare_entry};
 use super::ledger::{Ledger, PeerKey};
 use super::port::Port;
 use super::scene::{GroupId, Scene};
@@ -13,7 +14,7 @@ use super::sift::{self, NODE_LOCAL_DNS};
 use crate::edge::{Edge, EdgeKey};
 use crate::identity::{Endpoint, Inventory};
 use crate::net::{Direction, Protocol};
-use crate::review::Action;
+use crate::review::{Action, End};
 
 const DNS: u16 = 53;
 const NOT_SEEN: &str = "DNS, which every sender needs";
@@ -46,6 +47,32 @@ pub(super) fn servers(
         }
     }
     servers
+}
+
+/// Senders whose namespaces get no rule for DNS, with what would give them one where the server is known.
+pub(super) fn not_seen(ledger: &Ledger, inventory: &Inventory<'_>, scene: &Scene) -> Vec<Gap> {
+    let namespaces: BTreeSet<Arc<str>> = ledger.senders().into_iter().map(|id| id.namespace).collect();
+    let servers = marked_groups(inventory, scene);
+    let server = servers.iter().find_map(|id| scene.group(id)).map(|group| group.members[0].clone());
+    let mut gaps = Vec::new();
+    for namespace in namespaces {
+        let about = format!("Namespace {namespace}");
+        let Some(server) = &server else {
+            let text = "no DNS server was seen answering, and none is known: its senders get no rule for DNS";
+            gaps.push(Gap::new(GapKind::NoDns, about, text));
+            continue;
+        };
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            let text = format!(
+                "{} was never seen answering: senders get no rule for {protocol} {DNS}",
+                super::words::workload(server)
+            );
+            let (from, to) = (End::Namespace(Arc::clone(&namespace)), End::Workload(server.clone()));
+            let entry = declare_entry(from, to, Some(Port::one(protocol, DNS)), NOT_SEEN);
+            gaps.push(Gap::new(GapKind::NoDns, about.clone(), text).settled_by(Some(entry)));
+        }
+    }
+    gaps
 }
 
 /// Workloads that carry the label of the cluster's DNS.

@@ -4,17 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::evidence::Evidence;
 use super::gap::{Gap, GapKind};
-use super::scene::Scene;
-use super::{Options, Recommendation, sift, words};
+use super::ledger::{Ledger, PeerKey};
+use super::scene::{GroupId, Scene};
+use super::{Options, Recommendation, exposed, sift, words};
 use crate::edge::{Edge, EdgeKey};
 use crate::identity::{Endpoint, Inventory, WorkloadName};
-use crate::manifest::{Service, ServiceType, TargetPort};
+use crate::net::Direction;
 use crate::review::{Action, End, Entry};
 
 pub(super) fn of_scene(
     answer: &mut Recommendation,
     edges: &[Edge],
+    ledger: &Ledger,
     inventory: &Inventory<'_>,
     scene: &Scene,
     options: &Options,
@@ -27,21 +30,66 @@ pub(super) fn of_scene(
         if withheld.contains(&at) {
             continue;
         }
-        gaps.extend(hidden_clients(edge, inventory, options));
+        gaps.extend(exposed::gaps(edge, inventory, options));
         if !edge.own_node {
-            gaps.extend(node(edge, options));
             gaps.extend(metadata(edge, options));
         }
     }
-    gaps.extend(live_policies(inventory, options));
-    gaps.retain(|gap| !approved(gap, options));
-    gaps.sort_by(|a, b| (a.kind, &a.about, &a.text).cmp(&(b.kind, &b.about, &b.text)));
-    gaps.dedup();
-    answer.gaps = gaps;
+    gaps.extend(other_policies(inventory));
+    answer.add_gaps(gaps, options);
+    answer.by_node_address = by_node_address(ledger, scene, options);
+}
+
+impl Recommendation {
+    /// Adds gaps, less those that the review has settled, and keeps all sorted.
+    pub fn add_gaps(&mut self, gaps: Vec<Gap>, options: &Options) {
+        self.gaps.extend(gaps.into_iter().filter(|gap| !is_settled(gap, options)));
+        self.gaps.sort_by(|a, b| (a.kind, &a.about, &a.text).cmp(&(b.kind, &b.about, &b.text)));
+        self.gaps.dedup();
+    }
+}
+
+/// Who has a node as a peer by its address alone, which nobody has approved.
+fn by_node_address(ledger: &Ledger, scene: &Scene, options: &Options) -> BTreeSet<WorkloadName> {
+    let mut found = BTreeSet::new();
+    for (id, demands) in &ledger.subjects {
+        let mut by_address = false;
+        for direction in Direction::BOTH {
+            let nodes = demands.of(direction).iter().filter(|(peer, _)| matches!(peer, PeerKey::Node(_)));
+            for evidence in nodes.flat_map(|(_, ports)| ports.values().flatten()) {
+                by_address |= !is_approved(evidence, id, direction, scene, options);
+            }
+        }
+        if let Some(group) = scene.group(id).filter(|_| by_address) {
+            found.extend(group.members.iter().cloned());
+        }
+    }
+    found
+}
+
+fn is_approved(
+    evidence: &Evidence,
+    id: &GroupId,
+    direction: Direction,
+    scene: &Scene,
+    options: &Options,
+) -> bool {
+    let members = scene.group(id).map(|group| group.members.as_slice()).unwrap_or_default();
+    members.iter().any(|member| {
+        let (own, other) = (Endpoint::Workload(member.clone()), evidence.other.clone());
+        let (source, destination) = if direction == Direction::Egress { (own, other) } else { (other, own) };
+        let (port, protocol) = (evidence.port.range.first, evidence.port.protocol);
+        approves(&EdgeKey { source, destination, port, protocol }, options)
+    })
+}
+
+/// Whether an entry of the review approves an edge.
+pub(super) fn approves(key: &EdgeKey, options: &Options) -> bool {
+    options.review.meeting(key).any(|(_, entry)| entry.action == Action::Approve)
 }
 
 /// A gap whose ready-made entry stands in the review already.
-fn approved(gap: &Gap, options: &Options) -> bool {
+fn is_settled(gap: &Gap, options: &Options) -> bool {
     gap.review.as_ref().is_some_and(|ready| {
         options.review.entries.iter().any(|entry| {
             (entry.action, &entry.from, &entry.to, entry.ports, entry.protocol)
@@ -112,79 +160,10 @@ fn silent(edges: &[Edge], scene: &Scene, options: &Options) -> Vec<Gap> {
     gaps
 }
 
-fn is_subject(end: &Endpoint, options: &Options) -> bool {
-    matches!(end, Endpoint::Workload(name) if options.is_subject(&name.namespace))
-}
-
-/// A Service may hide behind a node who called, the node of the pod itself included.
-fn hidden_clients(edge: &Edge, inventory: &Inventory<'_>, options: &Options) -> Vec<Gap> {
-    let key = &edge.key;
-    let (Endpoint::Node(_), Endpoint::Workload(server)) = (&key.source, &key.destination) else {
-        return Vec::new();
-    };
-    if !is_subject(&key.destination, options) {
-        return Vec::new();
-    }
-    let hiding = inventory
-        .services
-        .iter()
-        .map(|known| known.object)
-        .filter(|service| hides_clients(service) && leads_to(service, server, edge, inventory));
-    let gap = |service: &Service| {
-        let meta = &service.meta;
-        let text = format!(
-            "Service {}/{} hides its clients behind the nodes (externalTrafficPolicy: Cluster): who they are is \
-             not known",
-            meta.namespace, meta.name
-        );
-        Gap::new(GapKind::HiddenClient, words::edge(key), text)
-            .settled_by(approve(key, "clients outside the cluster come by this Service"))
-    };
-    hiding.map(gap).collect()
-}
-
-/// Edges with a node: nodes come and go.
-fn node(edge: &Edge, options: &Options) -> Option<Gap> {
-    let key = &edge.key;
-    let with_node = matches!(key.source, Endpoint::Node(_)) || matches!(key.destination, Endpoint::Node(_));
-    let subject = is_subject(&key.source, options) || is_subject(&key.destination, options);
-    (with_node && subject && options.nodes == super::Nodes::Exact).then(|| {
-        let text = "allowed by the addresses of a node: wrong after the next node joins; see --nodes";
-        Gap::new(GapKind::Node, words::edge(key), text)
-            .settled_by(approve(key, "nodes of this pool are fixed"))
-    })
-}
-
-fn hides_clients(service: &Service) -> bool {
-    let exposed = matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer);
-    exposed && !service.external_traffic_local
-}
-
-/// Whether a Service selects pods of the workload and leads to the edge's port.
-fn leads_to(service: &Service, server: &WorkloadName, edge: &Edge, inventory: &Inventory<'_>) -> bool {
-    let Some(selector) = service.selector.as_ref().filter(|selector| !selector.is_empty()) else {
-        return false;
-    };
-    let key = &edge.key;
-    inventory.pods.iter().filter(|known| known.workload == *server).any(|known| {
-        let pod = known.pod;
-        let selected = pod.meta.namespace == service.meta.namespace
-            && selector.iter().all(|(label, value)| pod.meta.labels.get(label) == Some(value));
-        selected
-            && service.ports.iter().filter(|port| port.protocol == key.protocol).any(|port| {
-                match &port.target {
-                    TargetPort::Number(number) => *number == key.port,
-                    TargetPort::Name(name) => {
-                        pod.ports.iter().any(|own| own.name.as_ref() == Some(name) && own.port == key.port)
-                    }
-                }
-            })
-    })
-}
-
 fn metadata(edge: &Edge, options: &Options) -> Option<Gap> {
     let key = &edge.key;
-    let asked = matches!(key.destination, Endpoint::External(ip) if sift::METADATA.contains(&ip));
+    let asked = !approves(key, options)
+        && matches!(key.destination, Endpoint::External(ip) if sift::METADATA.contains(&ip));
     let subject = matches!(&key.source, Endpoint::Workload(name) if options.is_subject(&name.namespace));
     (asked && subject).then(|| {
         let text = "kept because it was used: whoever reaches it may get the rights of the machine; see --drop-metadata";
@@ -193,26 +172,17 @@ fn metadata(edge: &Edge, options: &Options) -> Option<Gap> {
     })
 }
 
-/// Policies that are there already: they filtered what could be seen, and they add to what we allow.
-fn live_policies(inventory: &Inventory<'_>, options: &Options) -> Vec<Gap> {
-    let mut gaps = Vec::new();
+/// Policies of other dialects, which are not judged here.
+fn other_policies(inventory: &Inventory<'_>) -> Vec<Gap> {
     let mut others: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for policy in inventory.policies.iter().filter(|policy| options.is_subject(&policy.meta.namespace)) {
-        if !super::is_ours(&policy.meta) {
-            let about = format!("NetworkPolicy {}/{}", policy.meta.namespace, policy.meta.name);
-            let text =
-                "in force in the window: what it denied could not be seen, and what it allows stays allowed";
-            gaps.push(Gap::new(GapKind::LivePolicy, about, text));
-        }
-    }
     for (kind, meta) in &inventory.other_policies {
         *others.entry((kind, &meta.namespace)).or_default() += 1;
     }
-    for ((kind, namespace), count) in others {
+    let gap = |((kind, namespace), count): ((&str, &str), usize)| {
         let about = if namespace.is_empty() { kind.to_owned() } else { format!("{kind} in {namespace}") };
         let text =
             format!("{count} of them, in a dialect that is not judged here: they may deny or allow more");
-        gaps.push(Gap::new(GapKind::OtherPolicy, about, text));
-    }
-    gaps
+        Gap::new(GapKind::OtherPolicy, about, text)
+    };
+    others.into_iter().map(gap).collect()
 }

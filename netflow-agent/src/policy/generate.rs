@@ -38,12 +38,11 @@ pub fn generate(edges: &[Edge], inventory: &Inventory<'_>, options: &Options) ->
             Fate::NotJudged => answer.not_judged.push(at),
         }
     }
-    declare::apply(&mut ledger, edges, &scene, options, &mut used);
+    answer.gaps.extend(declare::apply(&mut ledger, edges, &scene, options, &mut used));
     let servers = dns::servers(edges, inventory, &scene);
     dns::demand(&mut ledger, edges, &servers, &scene, options, &mut used);
-    if servers.is_empty() && !ledger.senders().is_empty() {
-        let text = "no DNS server of the cluster was seen answering; senders get no rule for it";
-        answer.gaps.push(Gap::new(GapKind::NoDns, "cluster", text));
+    if servers.is_empty() {
+        answer.gaps.extend(dns::not_seen(&ledger, inventory, &scene));
     }
     let names = names(&scene);
     for (subject, demands) in &ledger.subjects {
@@ -57,7 +56,7 @@ pub fn generate(edges: &[Edge], inventory: &Inventory<'_>, options: &Options) ->
     let subjects = scene.groups().filter(|(id, _)| options.is_subject(&id.namespace));
     answer.workloads = subjects.map(|(_, group)| group.members.len()).sum();
     answer.score = super::score::score(&ledger, edges, &answer.withheld, inventory, &scene, options);
-    super::gaps::of_scene(&mut answer, edges, inventory, &scene, options);
+    super::gaps::of_scene(&mut answer, edges, &ledger, inventory, &scene, options);
     answer
 }
 

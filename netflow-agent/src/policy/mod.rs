@@ -2,6 +2,7 @@
 //! policy per workload with the evidence of each rule, default denies, what was withheld and named gaps.
 //! Every edge that is not withheld is allowed by the result, and nothing else but what is declared.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -22,6 +23,8 @@ pub mod words;
 mod caller;
 mod declare;
 mod dns;
+mod existing;
+mod exposed;
 mod gaps;
 mod generate;
 mod ledger;
@@ -31,9 +34,11 @@ mod scene;
 mod score;
 mod service_port;
 mod sift;
+mod today;
 
 pub use caller::caller_gaps;
 pub use evidence::{Evidence, Observed, Why};
+pub use existing::existing_gaps;
 pub use gap::{Gap, GapKind};
 pub use generate::generate;
 pub use observed::observed_gaps;
@@ -41,6 +46,7 @@ pub use options::{External, Nodes, Options};
 pub use port::Port;
 pub use score::Score;
 pub use selector::Selector;
+pub use today::{Today, today};
 
 /// The label by which our policies are known as ours.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "netflow");
@@ -78,6 +84,8 @@ pub struct Recommendation {
     /// Positions of entries of the review that met nothing.
     pub unused_entries: Vec<usize>,
     pub score: Score,
+    /// Who has a node as a peer by its exact address, which nobody approved: the next node is not in it.
+    pub by_node_address: BTreeSet<WorkloadName>,
 }
 
 /// Who a rule lets talk.

@@ -13,10 +13,13 @@ use crate::recording::CoverageSummary;
 use crate::review::End;
 use crate::time::Time;
 
+/// NetworkPolicy knows TCP, UDP and SCTP, and so does a recording.
+const ICMP: &str = "not recorded and not judged: whether ping and path MTU messages pass under a default deny is up to the \
+                    network plugin";
+
 /// One source that tried so many ends and ports, and got nowhere, scans.
 const SCAN: usize = 20;
 
-/// Sorted by kind, subject and text.
 pub fn observed_gaps(
     joined: &Joined,
     coverage: &CoverageSummary,
@@ -24,24 +27,16 @@ pub fn observed_gaps(
     options: &Options,
 ) -> Vec<Gap> {
     let mut gaps = attempts(&joined.attempts, options);
-    gaps.extend(joined.doubts.iter().filter(|doubt| concerns(&doubt.key, options)).map(doubt));
+    gaps.extend(joined.doubts.iter().filter(|doubt| options.concerns(&doubt.key)).map(doubt));
     gaps.extend(covered(coverage, inventory));
     gaps.extend(young(coverage, inventory, options));
-    gaps.sort_by(|a, b| (a.kind, &a.about, &a.text).cmp(&(b.kind, &b.about, &b.text)));
-    gaps.dedup();
+    gaps.push(Gap::new(GapKind::Icmp, "cluster", ICMP));
     gaps
-}
-
-/// Whether an end is a workload that policies are written for.
-fn concerns(key: &EdgeKey, options: &Options) -> bool {
-    let subject =
-        |end: &Endpoint| matches!(end, Endpoint::Workload(name) if options.is_subject(&name.namespace));
-    subject(&key.source) || subject(&key.destination)
 }
 
 fn attempts(attempts: &[Attempt], options: &Options) -> Vec<Gap> {
     let mut by_source: BTreeMap<&Endpoint, Vec<&Attempt>> = BTreeMap::new();
-    for attempt in attempts.iter().filter(|attempt| concerns(&attempt.key, options)) {
+    for attempt in attempts.iter().filter(|attempt| options.concerns(&attempt.key)) {
         by_source.entry(&attempt.key.source).or_default().push(attempt);
     }
     let mut gaps = Vec::new();

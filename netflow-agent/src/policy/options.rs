@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::edge::EdgeKey;
+use crate::identity::Endpoint;
 use crate::manifest::cni::Cni;
 use crate::net::Direction;
 use crate::review::Review;
@@ -60,6 +62,13 @@ impl Options {
     pub fn is_subject(&self, namespace: &str) -> bool {
         !self.peers_only.contains(namespace)
             && (self.namespaces.is_empty() || self.namespaces.contains(namespace))
+    }
+
+    /// Whether an end is a workload that policies are written for.
+    pub fn concerns(&self, key: &EdgeKey) -> bool {
+        let subject =
+            |end: &Endpoint| matches!(end, Endpoint::Workload(name) if self.is_subject(&name.namespace));
+        subject(&key.source) || subject(&key.destination)
     }
 }
 

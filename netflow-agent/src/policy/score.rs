@@ -35,7 +35,7 @@ impl Score {
     }
 }
 
-fn percent(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn percent(part: u64, whole: u64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a figure of three digits for people")]
     (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
 }

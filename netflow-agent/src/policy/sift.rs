@@ -25,6 +25,10 @@ pub(super) const METADATA: [IpAddr; 2] = [
 /// Where the DNS cache of each node listens.
 pub(super) const NODE_LOCAL_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 20, 10));
 
+/// Why a node is no peer on cilium, and what is.
+pub(super) const NOT_ON_CILIUM: &str = "not expressible on cilium, where an ipBlock matches no node and no pod: a \
+                                        CiliumNetworkPolicy with the entity host, remote-node or kube-apiserver is";
+
 /// What becomes of an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -60,7 +64,7 @@ pub(super) fn sift(edge: &Edge, scene: &Scene, options: &Options, used: &mut [bo
     if edge.own_node {
         return Fate::Probe;
     }
-    if let Some(reason) = withheld_by_flag(edge, options) {
+    if let Some(reason) = withheld_by_flag(edge, options).filter(|_| options.concerns(&edge.key)) {
         return Fate::Withhold(reason.into());
     }
     match (peers(&edge.key.source, scene, options), peers(&edge.key.destination, scene, options)) {
@@ -79,7 +83,7 @@ fn withheld_by_flag(edge: &Edge, options: &Options) -> Option<&'static str> {
     } else if options.external == External::None && ends.iter().any(outside) {
         Some("--external none")
     } else if options.cni == Some(Cni::Cilium) && ends.iter().any(node) {
-        Some("not expressible on cilium: an ipBlock never matches a node there")
+        Some(NOT_ON_CILIUM)
     } else {
         None
     }
@@ -151,38 +155,37 @@ pub(super) fn everywhere_but_pods(v6: bool, scene: &Scene) -> (IpNet, Vec<IpNet>
 /// The gap that goes with a fate, where one does.
 pub(super) fn gap(edge: &Edge, fate: &Fate, options: &Options) -> Option<Gap> {
     let key = &edge.key;
+    if !options.concerns(key) {
+        return None;
+    }
     let about = super::words::edge(key);
     match fate {
         Fate::NotJudged => {
-            let (kind, text) = [&key.source, &key.destination]
-                .into_iter()
-                .find_map(|end| match end {
-                    Endpoint::Unknown { ip, reason } => {
-                        Some((GapKind::UnknownPeer, format!("{ip} is unknown: {reason}")))
-                    }
-                    Endpoint::Service(name) => Some((
-                        GapKind::ServiceWithoutBackends,
-                        format!(
-                            "no backend of Service {}/{} is known for that time",
-                            name.namespace, name.name
-                        ),
-                    )),
-                    _ => None,
-                })
-                .unwrap_or_else(|| {
-                    let text =
-                        "an end on the network of a node whose address is not known: no rule can name it";
-                    (GapKind::NotExpressible, text.to_owned())
-                });
-            Some(Gap::new(kind, about, format!("{text}; {} connections left out", edge.connections)))
+            let named = [&key.source, &key.destination].into_iter().find_map(|end| match end {
+                Endpoint::Unknown { ip, reason } => {
+                    Some((GapKind::UnknownPeer, format!("{ip} is unknown: {reason}")))
+                }
+                Endpoint::Service(name) => Some((
+                    GapKind::ServiceWithoutBackends,
+                    format!("no backend of Service {}/{} is known for that time", name.namespace, name.name),
+                )),
+                _ => None,
+            });
+            let (kind, text) = named.unwrap_or_else(|| {
+                let text = "an end on the network of a node whose address is not known: no rule can name it";
+                (GapKind::NotExpressible, text.to_owned())
+            });
+            let s = if edge.connections == 1 { "" } else { "s" };
+            Some(Gap::new(kind, about, format!("{text}; {} connection{s} left out", edge.connections)))
         }
-        Fate::Withhold(reason) if reason.starts_with("not expressible") => {
+        Fate::Withhold(reason) if &**reason == NOT_ON_CILIUM => {
             Some(Gap::new(GapKind::NotExpressible, about, &**reason))
         }
         Fate::Probe => {
             let subject =
                 matches!(&key.destination, Endpoint::Workload(name) if options.is_subject(&name.namespace));
-            let text = "from the pods' own node, as probes are: always allowed, so no rule is for it";
+            let text =
+                "from the pods' own node, as the kubelet's probes are: always allowed, so it needs no rule";
             subject.then(|| Gap::new(GapKind::Probe, about, text))
         }
         Fate::Withhold(_) | Fate::Allow { .. } => None,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::edge::Edge;
-use crate::evaluate::{Cluster, End, Snapshot, Verdict};
+use crate::evaluate::{Cluster, End, Judgement, Snapshot, Verdict};
 use crate::identity::Endpoint;
 use crate::manifest::{self, NetworkPolicy, Object};
 use crate::policy::{Gap, GapKind, Recommendation};
@@ -19,9 +19,9 @@ pub enum Unproven {
 }
 
 /// The cluster under these policies, once it allows every edge that is not withheld or unjudgeable.
-pub fn prove<'a>(
+pub fn prove(
     policies: Vec<NetworkPolicy>,
-    objects: impl Iterator<Item = &'a Object>,
+    snapshot: Arc<Snapshot>,
     edges: &[Edge],
     answer: &Recommendation,
 ) -> Result<Cluster, Unproven> {
@@ -30,8 +30,7 @@ pub fn prove<'a>(
             format!("{} policies were written and {} are read back", answer.policies.len(), policies.len());
         return Err(Unproven::Unreadable(text));
     }
-    let snapshot = Snapshot::new(objects);
-    let cluster = Cluster::compile(Arc::new(snapshot), policies);
+    let cluster = Cluster::compile(snapshot, policies);
     let mut skipped = vec![false; edges.len()];
     let withheld = answer.withheld.iter().map(|one| one.edge);
     for at in withheld.chain(answer.not_judged.iter().copied()).chain(answer.probes.iter().copied()) {
@@ -40,16 +39,15 @@ pub fn prove<'a>(
     let denied: Vec<String> = edges
         .iter()
         .zip(&skipped)
-        .filter(|(edge, skipped)| {
-            !**skipped && cluster.edge(&edge.key).is_some_and(|judged| denies(&cluster, edge, judged.verdict))
-        })
+        .filter(|(edge, skipped)| !**skipped && denies(&cluster, edge))
         .map(|(edge, _)| crate::policy::words::edge(&edge.key))
         .collect();
     if denied.is_empty() { Ok(cluster) } else { Err(Unproven::Denied(denied)) }
 }
 
-/// Undefined between pods of their own network means that some of a workload's pods are denied: too many.
-fn denies(cluster: &Cluster, edge: &Edge, verdict: Verdict) -> bool {
+/// Whether some pods of an edge are denied: between pods of their own network that is what undefined means.
+pub fn denies(cluster: &Cluster, edge: &Edge) -> bool {
+    let Some(Judgement { verdict, .. }) = cluster.edge(&edge.key) else { return false };
     let of_pods = |end: &Endpoint| match end {
         Endpoint::External(_) => true,
         Endpoint::Workload(_) => cluster.snapshot().party(end).is_some_and(|party| {

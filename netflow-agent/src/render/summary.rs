@@ -1,44 +1,79 @@
 //! What was generated, in words. In: the recommendation, its edges and gaps. Out: the lines that stand on
 //! stderr beside the policies.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use crate::assess::{Assessment, HalfTime};
+use crate::assess::{self, Assessment, HalfTime, Verdict};
 use crate::edge::Edge;
-use crate::policy::{Gap, Recommendation, words};
+use crate::policy::{Gap, Options, Recommendation, Score, Today, words};
 use crate::review::Review;
 
 /// Gaps of one kind that are spelled out; the rest is counted.
 const SHOWN: usize = 5;
+/// Workloads whose completeness is spelled out.
+const WORKLOADS_SHOWN: usize = 20;
+const HEAD: [&str; 10] =
+    ["WORKLOAD", "EDGES", "WATCHED", "MISSED", "LOST", "QUIET", "NEW/HOUR", "UNSEEN", "JOB", "VERDICT"];
 
-/// Counts, shares, the score.
-pub fn summary(answer: &Recommendation, edges: &[Edge], out: &mut dyn Write) -> io::Result<()> {
+/// Counts, shares, the score; of the edges that touch a workload which is written for.
+pub fn summary(
+    answer: &Recommendation,
+    edges: &[Edge],
+    options: &Options,
+    today: Option<Today>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let denies = answer.policies.iter().filter(|policy| policy.is_default_deny()).count();
     let rules: usize = answer.policies.iter().map(|policy| policy.rules.len()).sum();
+    let concerned = edges.iter().enumerate().filter(|(_, edge)| options.concerns(&edge.key));
+    let (mut n_edges, mut all, mut left_out) = (0, 0u64, 0u64);
+    let out_of: BTreeSet<usize> =
+        answer.not_judged.iter().copied().chain(answer.withheld.iter().map(|one| one.edge)).collect();
+    for (at, edge) in concerned {
+        n_edges += 1;
+        all = all.saturating_add(edge.connections);
+        if out_of.contains(&at) {
+            left_out = left_out.saturating_add(edge.connections);
+        }
+    }
     writeln!(
         out,
-        "{} workloads, {} edges, {} policies and {denies} default denies, {rules} rules",
-        answer.workloads,
-        edges.len(),
-        answer.policies.len() - denies,
+        "{}, {}; {}, {}, {}",
+        count(answer.workloads, ["workload", "workloads"]),
+        count(n_edges, ["edge", "edges"]),
+        count(answer.policies.len() - denies, ["policy", "policies"]),
+        count(denies, ["default deny", "default denies"]),
+        count(rules, ["rule", "rules"]),
     )?;
-    let all: u64 = edges.iter().fold(0, |sum, edge| sum.saturating_add(edge.connections));
-    let kept_out = |at: &usize| edges.get(*at).map_or(0, |edge| edge.connections);
-    let out_of: u64 =
-        answer.not_judged.iter().chain(answer.withheld.iter().map(|one| &one.edge)).map(kept_out).sum();
     if all > 0 {
-        writeln!(out, "{} of {all} connections are allowed ({})", all - out_of, share(all - out_of, all))?;
+        let kept = all - left_out;
+        writeln!(out, "{kept} of {all} connections are allowed ({})", share(kept, all))?;
     }
-    let score = answer.score;
-    if let (Some(slack), Some(open)) = (score.slack(), score.open_slack()) {
-        writeln!(
-            out,
-            "least privilege: {slack:.1} % of what is allowed between workloads was never seen ({} of {}); {open:.1} % \
-             without policies ({})",
-            score.never_seen, score.allowed, score.open,
-        )?;
+    score(answer.score, today, out)
+}
+
+fn score(score: Score, today: Option<Today>, out: &mut dyn Write) -> io::Result<()> {
+    let (Some(slack), Some(open)) = (score.slack(), score.open_slack()) else { return Ok(()) };
+    write!(
+        out,
+        "least privilege: of what is allowed between workloads, never seen: {slack:.1} % ({} of {}) with these policies",
+        score.never_seen, score.allowed,
+    )?;
+    if let Some((today, slack)) = today.and_then(|today| Some((today, today.slack()?))) {
+        write!(out, ", {slack:.1} % ({} of {}", today.never_seen, today.allowed)?;
+        if today.one_in > 1 {
+            write!(out, ", counted for one source in {}", today.one_in)?;
+        }
+        write!(out, ") with those in force")?;
     }
-    Ok(())
+    let never = score.open.saturating_sub(score.allowed - score.never_seen);
+    writeln!(out, ", {open:.1} % ({never} of {}) without any", score.open)
+}
+
+/// `1 edge`, `2 edges`.
+fn count(number: usize, [one, many]: [&str; 2]) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn share(part: u64, whole: u64) -> String {
@@ -123,46 +158,54 @@ pub fn ready_made(gaps: &[Gap], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// How far to trust it: the whole window, then each workload, of which the first few are spelled out.
+/// How far to trust it: a table of the whole window and of the first workloads, and how many more there are.
 pub fn how_sure(
     assessments: &[Assessment],
     half_time: HalfTime,
     all: bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let (total, each): (Vec<_>, Vec<_>) = assessments.iter().partition(|one| one.workload.is_none());
-    for one in total {
-        writeln!(
-            out,
-            "completeness: {} hours watched, {} missed, {} hours since the last new edge; at least {:.1} edges not \
-             seen ({:.1} to {:.1}, Chao2, 95 %){}: {}",
-            one.hours_watched,
-            one.hours_missed,
-            one.quiet_hours,
-            one.unseen.estimate,
-            one.unseen.low,
-            one.unseen.high,
-            one.new_an_hour.map_or(String::new(), |rate| format!(
-                "; at most {rate:.2} new an hour (rule of three, 95 %)"
-            )),
-            one.verdict,
-        )?;
+    let n_each = assessments.iter().filter(|one| one.workload.is_some()).count();
+    let n_ready = |some: &[Assessment]| {
+        let ready = |one: &&Assessment| one.workload.is_some() && one.verdict == Verdict::Ready;
+        some.iter().filter(ready).count()
+    };
+    writeln!(
+        out,
+        "completeness: {} of {n_each} workloads are ready (hours are the samples; NEW/HOUR: at most, by the rule of \
+         three; UNSEEN: edges, at least, by Chao2; both at 95 %)",
+        n_ready(assessments)
+    )?;
+    let shown = if all { assessments.len() } else { assessments.len().min(WORKLOADS_SHOWN + 1) };
+    let rows: Vec<Vec<String>> = assessments[..shown].iter().map(row).collect();
+    super::table::write(&HEAD, &rows, out)?;
+    let rest = &assessments[shown..];
+    if !rest.is_empty() {
+        let (more, ready) = (rest.len(), n_ready(rest));
+        writeln!(out, "and {more} workloads more, of which {ready} are ready (--all-gaps lists them)")?;
     }
     if half_time.looked_ready > 0 {
         writeln!(
             out,
-            "of {} workloads that looked ready at half-time, {} then showed a new edge",
+            "split check: of {} workloads that looked ready at half-time, {} then showed a new edge",
             half_time.looked_ready, half_time.then_new
         )?;
     }
-    let shown = if all { each.len() } else { SHOWN.min(each.len()) };
-    for one in &each[..shown] {
-        if let Some(name) = &one.workload {
-            writeln!(out, "{}: {}", words::workload(name), one.verdict)?;
-        }
-    }
-    if each.len() > shown {
-        writeln!(out, "{} more workloads (see --all-gaps)", each.len() - shown)?;
-    }
     Ok(())
+}
+
+fn row(one: &Assessment) -> Vec<String> {
+    let hours = |count: usize| format!("{count} h");
+    vec![
+        one.workload.as_ref().map_or_else(|| "all".to_owned(), words::workload),
+        one.n_edges.to_string(),
+        hours(one.hours_watched),
+        hours(one.hours_missed),
+        one.lost.to_string(),
+        hours(one.quiet_hours),
+        one.new_an_hour.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.2}")),
+        format!("{:.1} ({:.1} to {:.1})", one.unseen.estimate, one.unseen.low, one.unseen.high),
+        one.job.as_ref().map_or_else(|| "-".to_owned(), |job| assess::period_words(job.seconds)),
+        one.verdict.to_string(),
+    ]
 }
