@@ -5,11 +5,9 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::sync::Arc;
 use std::time::Instant;
 
 use netflow_agent::edge::join;
-use netflow_agent::evaluate::Snapshot;
 use netflow_agent::identity::Inventory;
 use netflow_agent::policy::{Options, generate};
 use netflow_agent::recording::{self, Recording};
@@ -101,8 +99,7 @@ fn yaml(path: &str) -> Result<(), Box<dyn std::error::Error>> {
     kubernetes::yaml(&answer.policies, Detail::Short, &mut bytes)?;
     let policies = proof::parse("stream", &bytes)?;
     let parsing = start.elapsed().as_millis();
-    let snapshot = Arc::new(Snapshot::new(recording.objects.iter().map(|one| &*one.object)));
-    proof::prove(policies, snapshot, &joined.edges, &answer)?;
+    proof::prove(policies, recording.objects.iter().map(|one| &*one.object), &joined.edges, &answer)?;
     println!(
         "yaml: {} edges, {} policies, {} KiB; read and join {joining} ms, generate {} ms, render and parse {} ms",
         joined.edges.len(),

@@ -11,7 +11,7 @@ use super::source::{Loaded, SourceArgs, load};
 use super::{Exit, Failure, Streams, policy_diff, policy_dir};
 use crate::assess;
 use crate::edge::{Edge, Joined, join};
-use crate::evaluate::{Cluster, Snapshot};
+use crate::evaluate::Cluster;
 use crate::identity::WorkloadName;
 use crate::manifest::{NetworkPolicy, Object};
 use crate::policy::{
@@ -120,7 +120,7 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     answer.add_gaps(proof::still_allowed(&proven.cluster, &joined.edges, &answer), &options);
     answer.add_gaps(existing_gaps(&proven.cluster, &live, &joined.attempts, &options), &options);
     let today = (!live.is_empty()).then(|| {
-        let cluster = Cluster::compile(Arc::clone(&proven.snapshot), live);
+        let cluster = Cluster::compile(Arc::clone(&proven.cluster.snapshot), live);
         today(&cluster, &joined.edges, &inventory, &options)
     });
     loaded.report(streams)?;
@@ -140,7 +140,6 @@ struct Proven {
     bytes: Vec<u8>,
     files: Vec<policy_dir::File>,
     policies: Vec<NetworkPolicy>,
-    snapshot: Arc<Snapshot>,
     cluster: Cluster,
 }
 
@@ -161,9 +160,9 @@ fn prove(args: &Args, answer: &Recommendation, loaded: &Loaded, edges: &[Edge]) 
         }
         policies = proof::parse("the generated stream", &bytes)?;
     }
-    let snapshot = Arc::new(Snapshot::new(loaded.recording.objects.iter().map(|observed| &*observed.object)));
-    let cluster = proof::prove(policies.clone(), Arc::clone(&snapshot), edges, answer)?;
-    Ok(Proven { bytes, files, policies, snapshot, cluster })
+    let objects = loaded.recording.objects.iter().map(|observed| &*observed.object);
+    let cluster = proof::prove(policies.clone(), objects, edges, answer)?;
+    Ok(Proven { bytes, files, policies, cluster })
 }
 
 fn print(
@@ -177,7 +176,7 @@ fn print(
     if let Some(dir) = &args.output_dir {
         policy_dir::write(dir, &proven.files, &args.policies.namespace)?;
     } else if args.diff {
-        policy_diff::print(&proven.snapshot, live, &proven.policies, options, streams.out)?;
+        policy_diff::print(&proven.cluster.snapshot, live, &proven.policies, options, streams.out)?;
     } else if args.only_changed {
         let both = answer.policies.iter().zip(&proven.policies);
         let changed = both.filter(|(_, one)| !policy_diff::is_in_force(one, live));

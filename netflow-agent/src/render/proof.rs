@@ -19,9 +19,9 @@ pub enum Unproven {
 }
 
 /// The cluster under these policies, once it allows every edge that is not withheld or unjudgeable.
-pub fn prove(
+pub fn prove<'a>(
     policies: Vec<NetworkPolicy>,
-    snapshot: Arc<Snapshot>,
+    objects: impl Iterator<Item = &'a Object>,
     edges: &[Edge],
     answer: &Recommendation,
 ) -> Result<Cluster, Unproven> {
@@ -30,7 +30,7 @@ pub fn prove(
             format!("{} policies were written and {} are read back", answer.policies.len(), policies.len());
         return Err(Unproven::Unreadable(text));
     }
-    let cluster = Cluster::compile(snapshot, policies);
+    let cluster = Cluster::compile(Arc::new(Snapshot::new(objects)), policies);
     let mut skipped = vec![false; edges.len()];
     let withheld = answer.withheld.iter().map(|one| one.edge);
     for at in withheld.chain(answer.not_judged.iter().copied()).chain(answer.probes.iter().copied()) {
