@@ -1,4 +1,4 @@
-//! The fifteen known faults of policy generators, made on purpose.
+//! The fifteen known faults of policy generators, made on purpose; one of them in both of its forms.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ const fn edges(name: &'static str, edges: SpoilEdges) -> Fault {
     Fault { name, lines: |case| case.lines.clone(), edges, policies: |_, _| () }
 }
 
-pub(crate) const ALL: [Fault; 15] = [
+pub(crate) const ALL: [Fault; 16] = [
     policies("1 selects by pod-template-hash", |answer, inventory| {
         for policy in &mut answer.policies {
             let mut pods = inventory.pods.iter().filter(|known| policy.workloads.contains(&known.workload));
@@ -173,6 +173,14 @@ pub(crate) const ALL: [Fault; 15] = [
                 let all = "0.0.0.0/0".parse().expect("a block");
                 rule.peers.push(Peer::Block { cidr: all, except: Vec::new() });
             }
+        }
+    }),
+    policies("12 DNS forgotten", |answer, _| {
+        let asks = |rule: &Rule| {
+            rule.direction == Direction::Egress && rule.ports.iter().any(|port| port.range.contains(53))
+        };
+        for policy in &mut answer.policies {
+            policy.rules.retain(|rule| !asks(rule));
         }
     }),
     Fault {

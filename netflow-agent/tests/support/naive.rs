@@ -161,7 +161,7 @@ fn isolates(spec: &NetworkPolicySpec, direction: &str) -> bool {
     }
 }
 
-fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
+pub(crate) fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
     let exact = selector.match_labels.iter().flatten();
     if !{ exact }.all(|(key, value)| labels.get(key) == Some(value)) {
         return false;

@@ -1,6 +1,6 @@
 //! From the lines of a recording to policies, as the verb does it, with room for a deliberate fault.
 
-use netflow_agent::edge::{EdgeKey, Joined, join};
+use netflow_agent::edge::{Edge, EdgeKey, Joined, join};
 use netflow_agent::identity::{Endpoint, Inventory};
 use netflow_agent::policy::{Options, Recommendation, generate};
 use netflow_agent::recording::{self, Recording};
@@ -12,6 +12,8 @@ pub(crate) struct Outcome {
     pub answer: Recommendation,
     pub plain: String,
     pub full: String,
+    pub recording: Recording,
+    pub edges: Vec<Edge>,
 }
 
 pub(crate) fn read(lines: &[String]) -> Recording {
@@ -43,7 +45,8 @@ pub(crate) fn run(
     let mut answer = generate(&joined.edges, &inventory, options);
     policies(&mut answer, &inventory);
     let (plain, full) = (rendered(&answer, Detail::None), rendered(&answer, Detail::Full));
-    Outcome { answer, plain, full }
+    let edges = joined.edges;
+    Outcome { answer, plain, full, recording, edges }
 }
 
 /// The ends of a key, to be spoiled.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::naive;
-use super::world::{Access, Dice, Intent, Kind, Who, World};
+use super::world::{Dice, Intent, Kind, Who, World};
 
 /// Everything that must not change a policy.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,9 @@ pub(crate) struct Case {
 }
 
 pub(crate) const NODE_Z: [&str; 2] = ["192.168.0.9", "fd00:ffff::9"];
+#[path = "offered.rs"]
+mod offered;
+
 const HALF: i64 = 12;
 const DAY: i64 = 24;
 
@@ -73,6 +76,7 @@ pub(crate) fn record(world: &World, shape: Shape) -> Case {
     for at in 0..world.workloads.len() {
         builder.services(at);
     }
+    builder.elsewhere();
     for (at, intent) in world.intents.iter().enumerate() {
         if !builder.carry_out(intent, "established") {
             builder.case.idle.push(at);
@@ -296,54 +300,6 @@ impl Builder<'_> {
         ips
     }
 
-    fn cluster_ip(at: usize) -> String {
-        format!("10.96.1.{}", at + 1)
-    }
-
-    /// A Service by number, one by name of the target port, and a headless one, each with its slices.
-    fn services(&mut self, at: usize) {
-        let one = self.world.workloads[at].clone();
-        if one.host_network {
-            return;
-        }
-        let selector: naive::Labels = one.selector.iter().cloned().collect();
-        for (suffix, ip) in [
-            ("", Self::cluster_ip(at)),
-            ("-named", format!("10.96.2.{}", at + 1)),
-            ("-headless", "None".into()),
-        ] {
-            let ports: Vec<Value> = one.ports.iter().map(|(name, port, protocol)| {
-                let target = if suffix == "-named" { json!(name) } else { json!(port) };
-                json!({"name": name, "port": service_port(*port, suffix), "targetPort": target, "protocol": protocol})
-            }).collect();
-            let name = format!("{}{suffix}", one.name.replace('.', "-"));
-            let ips = if ip == "None" { json!([]) } else { json!([ip]) };
-            let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": one.namespace, "name": name},
-                "spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": ips, "selector": selector, "ports": ports}});
-            self.object(&object, None, None);
-            self.slices(at, &name);
-        }
-    }
-
-    fn slices(&mut self, at: usize, service: &str) {
-        let one = self.world.workloads[at].clone();
-        let ports: Vec<Value> = one
-            .ports
-            .iter()
-            .map(|(name, port, protocol)| json!({"name": name, "port": port, "protocol": protocol}))
-            .collect();
-        for (from, to) in [(0, HALF), (HALF, DAY)] {
-            let endpoints: Vec<Value> = self.case.pods.iter().filter(|ran| ran.workload == at && ran.from <= from && to <= ran.to)
-                .map(|ran| json!({"addresses": [ran.pod.ips[0].to_string()], "conditions": {"ready": true},
-                    "targetRef": {"kind": "Pod", "namespace": ran.pod.namespace, "name": ran.pod.name, "uid": ran.uid}}))
-                .collect();
-            let object = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-                "metadata": {"namespace": one.namespace, "name": format!("{service}-s"), "labels": {"kubernetes.io/service-name": service}},
-                "ports": ports, "endpoints": endpoints});
-            self.object(&object, Some(from), Some(to));
-        }
-    }
-
     /// False where no two pods lived together.
     fn carry_out(&mut self, intent: &Intent, outcome: &str) -> bool {
         let clients = self.living(&intent.from);
@@ -401,15 +357,7 @@ impl Builder<'_> {
         let server_saw = !server.uid.is_empty() && came_up && (!pods || intent.witness != 1);
         let mut lines = Vec::new();
         if client_saw {
-            let (remote, port) = match (&intent.to, intent.access) {
-                (Who::Workload(to), Access::ClusterIp) => {
-                    (Self::cluster_ip(*to), service_port(intent.port, ""))
-                }
-                (Who::Workload(to), Access::NamedTarget) => {
-                    (format!("10.96.2.{}", to + 1), service_port(intent.port, "-named"))
-                }
-                _ => (ip(server), intent.port),
-            };
+            let (remote, port) = self.dialled(intent, &ip(server));
             lines.push(line("client", client, &remote, port));
         }
         if server_saw {
@@ -426,14 +374,5 @@ impl Builder<'_> {
             lines.swap(at, self.dice.below(at + 1));
         }
         self.case
-    }
-}
-
-/// Never the pod's port; a port seen twice in one workload keeps its Services apart.
-fn service_port(port: u16, suffix: &str) -> u16 {
-    match suffix {
-        "-headless" => port,
-        "-named" => port + 2_000,
-        _ => port + 1_000,
     }
 }

@@ -30,7 +30,28 @@ impl Dice {
 }
 
 /// Label values that YAML readers like to take for something else.
-pub(crate) const HOSTILE: [&str; 10] = ["yes", "on", "off", "1e3", "012", "null", "n", "true", "1.5", "0x10"];
+pub(crate) const HOSTILE: [&str; 20] = [
+    "yes",
+    "on",
+    "off",
+    "1e3",
+    "012",
+    "null",
+    "n",
+    "true",
+    "1.5",
+    "0x10",
+    "",
+    "No",
+    "1_000",
+    "0b1",
+    "0o7",
+    "2026-11-20",
+    "NaN",
+    "E5",
+    "123456789",
+    "deadbeef1",
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -71,6 +92,14 @@ pub(crate) enum Access {
     ClusterIp,
     NamedTarget,
     Headless,
+    /// By the port that its Service has on every node.
+    NodePort,
+    /// By the address that its Service has outside.
+    LoadBalancer,
+    /// By a Service without a selector, whose endpoints were written by hand.
+    Manual,
+    /// By a name that a Service only passes on.
+    ExternalName,
 }
 
 /// One end of what is meant.
@@ -159,6 +188,14 @@ impl World {
         }
     }
 
+    /// The same with some of what is meant left out.
+    pub(crate) fn less(&self, seed: u64) -> Self {
+        let mut dice = Dice(seed ^ 0x1e55);
+        let mut less = self.clone();
+        less.intents.retain(|_| !dice.one_in(3));
+        less
+    }
+
     pub(crate) fn is_subject(&self, who: &Who) -> bool {
         matches!(who, Who::Workload(at) if self.workloads[*at].namespace != "kube-system")
     }
@@ -174,7 +211,14 @@ impl World {
             to: Who::Workload(target),
             port: port.1,
             protocol: port.2,
-            access: *dice.pick(&[Access::Direct, Access::ClusterIp, Access::NamedTarget, Access::Headless]),
+            access: *dice.pick(&[
+                Access::Direct,
+                Access::ClusterIp,
+                Access::NamedTarget,
+                Access::Headless,
+                Access::NodePort,
+                Access::LoadBalancer,
+            ]),
             witness: dice.below(3),
         };
         match dice.below(8) {
@@ -182,6 +226,7 @@ impl World {
                 intent.to = Who::External(dice.pick::<&'static str>(&self.outside(source)));
                 intent.port = *dice.pick(&[443, 8443]);
                 intent.protocol = "TCP";
+                intent.access = *dice.pick(&[Access::Direct, Access::Manual, Access::ExternalName]);
             }
             1 => intent.from = Who::External(dice.pick::<&'static str>(&self.outside(target))),
             2 if self.has_host() => intent.from = Who::Node,
@@ -189,6 +234,7 @@ impl World {
                 intent.to = Who::Node;
                 intent.port = 9100;
                 intent.protocol = "TCP";
+                intent.access = *dice.pick(&[Access::Direct, Access::Manual]);
             }
             _ => {}
         }
