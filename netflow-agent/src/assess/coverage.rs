@@ -22,7 +22,7 @@ pub fn histories(
     is_subject: impl Fn(&WorkloadName) -> bool,
 ) -> Vec<History> {
     let hours: Vec<Hour> = coverage.hours().into_iter().collect();
-    let nodes = coverage.nodes.iter().map(|(name, node)| (name, watched(node, &hours))).collect();
+    let nodes = coverage.nodes.iter().map(|(name, node)| (name, seconds(node, &hours))).collect();
     let end = coverage.span.map_or(Time::MAX, |(_, to)| to);
     let mut jobs = jobs(inventory, end);
     let mut lives = lives(inventory, &hours, &nodes, coverage);
@@ -42,12 +42,23 @@ pub fn histories(
     histories
 }
 
-/// Which of the hours were watched on a node, in their order.
-fn watched(node: &NodeCoverage, hours: &[Hour]) -> Vec<bool> {
-    hours.iter().map(|hour| node.hours.get(hour).is_some_and(|seconds| *seconds >= LEAST_SECONDS)).collect()
+/// How long a node was watched in each of the hours, in their order.
+fn seconds(node: &NodeCoverage, hours: &[Hour]) -> Vec<u32> {
+    hours.iter().map(|hour| node.hours.get(hour).copied().unwrap_or(0)).collect()
 }
 
-type Nodes<'a> = BTreeMap<&'a Arc<str>, Vec<bool>>;
+type Nodes<'a> = BTreeMap<&'a Arc<str>, Vec<u32>>;
+
+/// Hours by whether they were watched, and for how long; None: it did not run in that hour.
+fn watched(hours: &[Hour], seconds: &[Option<u32>]) -> History {
+    let mut history = History::default();
+    for (hour, seconds) in hours.iter().zip(seconds) {
+        let Some(seconds) = *seconds else { continue };
+        history.watched_seconds += u64::from(seconds);
+        if seconds >= LEAST_SECONDS { &mut history.watched } else { &mut history.missed }.insert(*hour);
+    }
+    history
+}
 
 fn whole(
     edges: &[Edge],
@@ -56,20 +67,13 @@ fn whole(
     coverage: &CoverageSummary,
     job: Option<Job>,
 ) -> History {
-    let (watched, missed) = hours
-        .iter()
-        .enumerate()
-        .partition::<Vec<_>, _>(|(at, _)| !nodes.is_empty() && nodes.values().all(|node| node[*at]));
-    let only_hours = |pairs: Vec<(usize, &Hour)>| pairs.into_iter().map(|(_, hour)| *hour).collect();
+    let least = |at: usize| Some(nodes.values().map(|node| node[at]).min().unwrap_or(0));
+    let seconds: Vec<Option<u32>> = (0..hours.len()).map(least).collect();
     History {
-        workload: None,
         edges: edges.iter().map(sightings).collect(),
-        watched: only_hours(watched),
-        missed: only_hours(missed),
         lost: coverage.nodes.values().flat_map(|node| node.lost.values()).sum(),
         job,
-        obstacle: None,
-        unsettled: None,
+        ..watched(hours, &seconds)
     }
 }
 
@@ -125,31 +129,22 @@ fn life(pods: &[&KnownPod<'_>], hours: &[Hour], nodes: &Nodes<'_>, coverage: &Co
             "its pods are on the host network: no policy selects them, and their flows are the node's";
         return History { obstacle: Some(because.to_owned()), ..History::default() };
     }
-    // Per hour: whether a pod ran, and whether one ran unwatched.
-    let mut ran = vec![(false, false); hours.len()];
+    // Per hour in which a pod ran: how long the least watched of their nodes was.
+    let mut ran: Vec<Option<u32>> = vec![None; hours.len()];
     let mut lost_on = BTreeSet::new();
     for known in pods {
         let node = known.pod.node.as_ref();
-        let watched = node.and_then(|node| nodes.get(node));
+        let seconds = node.and_then(|node| nodes.get(node));
         lost_on.extend(node);
         let begin = hours.partition_point(|hour| hour.end() <= known.from);
         let end = hours.partition_point(|hour| hour.start() <= known.to);
         for at in begin..end {
-            let unwatched = !watched.is_some_and(|watched| watched[at]);
-            ran[at] = (true, ran[at].1 || unwatched);
+            let here = seconds.map_or(0, |seconds| seconds[at]);
+            ran[at] = Some(ran[at].map_or(here, |least| least.min(here)));
         }
     }
-    let of = |unwatched| {
-        let is = move |(_, ran): &(&Hour, &(bool, bool))| **ran == (true, unwatched);
-        hours.iter().zip(&ran).filter(is).map(|(hour, _)| *hour).collect::<BTreeSet<_>>()
-    };
     let nodes_of = lost_on.into_iter().filter_map(|node| coverage.nodes.get(node));
-    History {
-        watched: of(false),
-        missed: of(true),
-        lost: nodes_of.flat_map(|node| node.lost.values()).sum(),
-        ..History::default()
-    }
+    History { lost: nodes_of.flat_map(|node| node.lost.values()).sum(), ..watched(hours, &ran) }
 }
 
 /// The period of each CronJob.

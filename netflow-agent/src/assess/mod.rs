@@ -35,7 +35,7 @@ pub use coverage::histories;
 pub use job::job_gaps;
 pub use period::longest_seconds;
 pub use unseen::{Unseen, chao2, rule_of_three};
-pub use verdict::{HalfTime, Verdict, assess, words as period_words};
+pub use verdict::{HalfTime, Verdict, assess, duration, words as period_words};
 
 /// When one edge of a workload was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct History {
     pub watched: BTreeSet<Hour>,
     /// Hours in which it ran, or may have run, and that does not hold.
     pub missed: BTreeSet<Hour>,
+    /// How long it was watched in all these hours, to the second.
+    pub watched_seconds: u64,
     /// Flows lost on the nodes that ran it.
     pub lost: u64,
     /// The CronJob with the longest period that is part of it.
@@ -87,6 +89,7 @@ pub struct Assessment {
     pub workload: Option<WorkloadName>,
     pub n_edges: usize,
     pub hours_watched: usize,
+    pub watched_seconds: u64,
     pub hours_missed: usize,
     pub lost: u64,
     /// The hour in which the newest of its edges was first seen.

@@ -76,12 +76,24 @@ fn each_rule_that_is_not_met_is_named() {
     let cases = [
         (history(vec![steady()], 335), "335 of 336 hours watched"),
         (History { lost: 3, ..base() }, "3 flows were lost"),
-        (History { missed: hours(336..346), ..base() }, "10 hours in which it ran were not watched"),
+        (History { missed: hours(336..346), ..base() }, "10 hours in which it ran not watched"),
         (History { job: job(8), ..base() }, "CronJob shop/bill runs every 8 days at the longest"),
         (history(vec![steady(), outside(260)], 336), "a new outside address as late as 1970-01-11T20:00:00Z"),
         (history(vec![steady(), seen(&[180])], 336), "a new edge as late as 1970-01-08T12:00:00Z"),
         (history(vec![steady(), seen(&[1]), seen(&[2]), seen(&[3])], 336), "about 3.0 edges more"),
-        (history(vec![steady()], 0), "no hour of it was watched"),
+        (history(vec![steady()], 0), "not observable because no hour of it was watched"),
+        (
+            History { missed: hours(0..1), watched_seconds: 5, ..history(vec![steady()], 0) },
+            "keep watching until 1970-01-15T01:00:00Z: watched for 5 s in all, and no hour for half of it",
+        ),
+        (
+            History { unsettled: Some("nodes come and go".into()), ..base() },
+            "not observable because nodes come and go",
+        ),
+        (
+            History { unsettled: Some("nodes come and go".into()), ..history(vec![steady()], 335) },
+            "335 of 336 hours watched; nodes come and go",
+        ),
         (History { obstacle: Some("it cannot be".into()), ..base() }, "not observable because it cannot be"),
     ];
     for (history, expected) in cases {

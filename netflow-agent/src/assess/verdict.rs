@@ -95,6 +95,7 @@ fn one(history: &History, half_time: HalfTime) -> Assessment {
         workload: history.workload.clone(),
         n_edges: history.edges.len(),
         hours_watched: history.watched.len(),
+        watched_seconds: history.watched_seconds,
         hours_missed: history.missed.len(),
         lost: history.lost,
         last_new,
@@ -111,6 +112,14 @@ fn verdict(history: &History, half_time: HalfTime) -> Verdict {
         return Verdict::NotObservable { because: because.clone() };
     }
     let Some((begin, end)) = span(&history.watched) else {
+        if let Some((_, end)) = span(&history.missed) {
+            let until = end.plus_seconds(seconds(LEAST_HOURS));
+            let because = format!(
+                "watched for {} in all, and no hour for half of it: {LEAST_HOURS} hours are needed",
+                duration(history.watched_seconds)
+            );
+            return Verdict::KeepWatching { until, because };
+        }
         return Verdict::NotObservable { because: "no hour of it was watched".to_owned() };
     };
     let mut waits = waits(history, begin, end, LEAST_HOURS);
@@ -148,7 +157,8 @@ fn waits(history: &History, begin: Time, end: Time, least_hours: usize) -> Vec<(
     }
     let missed = history.missed.len();
     if missed * 100 > (missed + watched) * MISSED_PERCENT {
-        waits.push((fresh, format!("{missed} hours in which it ran were not watched")));
+        let hours = if missed == 1 { "1 hour" } else { &format!("{missed} hours") };
+        waits.push((fresh, format!("{hours} in which it ran not watched")));
     }
     if let Some(job) = &history.job
         && begin.plus_seconds(job.seconds.saturating_mul(2)) > end
@@ -186,6 +196,15 @@ fn after(from: Time, other: Time, parts: i64, of: i64) -> Time {
 
 fn seconds(hours: usize) -> i64 {
     i64::try_from(hours).unwrap_or(i64::MAX).saturating_mul(3_600)
+}
+
+/// A time that was watched: hours, or what there is of one.
+pub fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3_600),
+    }
 }
 
 /// A period in days or hours.

@@ -131,10 +131,10 @@ impl Who<'_> {
         match (self, &edge.key.source) {
             (_, Endpoint::Node(_)) if edge.own_node => false,
             (Self::ApiServer(_), Endpoint::Workload(name)) => Options::SYSTEM.contains(&&*name.namespace),
-            (Self::Workloads(known, ..), Endpoint::Workload(name)) if known.is_empty() => {
-                name.namespace != server.namespace
+            (Self::Workloads(known, ..), source) if !known.is_empty() => {
+                matches!(source, Endpoint::Workload(name) if known.contains(name))
             }
-            (Self::Workloads(known, ..), Endpoint::Workload(name)) => known.contains(name),
+            (Self::Workloads(..), Endpoint::Workload(name)) => name.namespace != server.namespace,
             (_, Endpoint::Node(_) | Endpoint::External(_)) => true,
             (_, Endpoint::Service(_) | Endpoint::Unknown { .. }) => false,
         }

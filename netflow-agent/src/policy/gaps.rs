@@ -145,14 +145,22 @@ fn silent(edges: &[Edge], scene: &Scene, options: &Options) -> Vec<Gap> {
     let mut gaps = Vec::new();
     for namespace in scene.populated.iter().filter(|namespace| options.is_subject(namespace)) {
         if !busy.contains(namespace) {
-            let text = "it has pods and no edge was seen: its default deny rests on nothing observed";
+            let text = if options.default_deny {
+                "it has pods and no edge was seen: its default deny rests on nothing observed"
+            } else {
+                "it has pods and no edge was seen: nothing is written for it"
+            };
             gaps.push(Gap::new(GapKind::SilentNamespace, format!("Namespace {namespace}"), text));
         }
     }
     for (id, group) in scene.groups().filter(|(id, _)| options.is_subject(&id.namespace)) {
         if busy.contains(&id.namespace) {
             for name in group.members.iter().filter(|name| !spoke.contains(*name)) {
-                let text = "never seen to talk: only the default deny of its namespace is for it";
+                let text = if options.default_deny {
+                    "never seen to talk: the default deny of its namespace cuts it off whole"
+                } else {
+                    "never seen to talk: nothing is written for it"
+                };
                 gaps.push(Gap::new(GapKind::SilentWorkload, words::workload(name), text));
             }
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::gap::{Gap, GapKind, declare};
 use super::port::Port;
 use super::{Options, words};
-use crate::edge::{Attempt, Doubt, EdgeKey, Joined};
+use crate::edge::{Attempt, Doubt, DoubtReason, EdgeKey, Joined};
 use crate::flow::Outcome;
 use crate::identity::{Endpoint, Inventory, WorkloadName};
 use crate::recording::CoverageSummary;
@@ -16,6 +16,9 @@ use crate::time::Time;
 /// NetworkPolicy knows TCP, UDP and SCTP, and so does a recording.
 const ICMP: &str = "not recorded and not judged: whether ping and path MTU messages pass under a default deny is up to the \
                     network plugin";
+
+/// An hour observed for less is as good as not observed, in seconds.
+const HALF_AN_HOUR: u32 = 1_800;
 
 /// One source that tried so many ends and ports, and got nowhere, scans.
 const SCAN: usize = 20;
@@ -59,16 +62,16 @@ fn decided(key: &EdgeKey, options: &Options) -> bool {
 }
 
 fn attempt(attempt: &Attempt) -> Gap {
-    let (kind, what) = match attempt.outcome {
-        Outcome::Refused => (GapKind::Attempt, "refused"),
-        Outcome::Timeout => (GapKind::Attempt, "timed out"),
-        Outcome::Unanswered | Outcome::Established => (GapKind::Unanswered, "never answered"),
+    let (kind, what, why) = match attempt.outcome {
+        Outcome::Refused => (GapKind::Attempt, "refused", "nobody listened there"),
+        Outcome::Timeout => (GapKind::Attempt, "timed out", "it was blocked, or nobody was there"),
+        Outcome::Unanswered | Outcome::Established => {
+            (GapKind::Unanswered, "sent and never answered", "it was blocked, or needs no answer")
+        }
     };
     let count = attempt.connections;
-    let text = format!(
-        "{what} {count} time{}: a blocked sender is no reason to allow",
-        if count == 1 { "" } else { "s" }
-    );
+    let s = if count == 1 { "" } else { "s" };
+    let text = format!("{what} {count} time{s}: {why}; not allowed unless the review declares it");
     let key = &attempt.key;
     let port = Port::one(key.protocol, key.port);
     let entry = End::of(&key.source)
@@ -82,7 +85,14 @@ fn doubt(doubt: &Doubt) -> Gap {
     let entry = End::of(&key.source)
         .zip(End::of(&key.destination))
         .map(|(from, to)| declare(from, to, Some(Port::one(key.protocol, key.port)), "seen, and meant"));
-    Gap::new(GapKind::Unconfirmed, words::edge(key), doubt.reason.as_str()).settled_by(entry)
+    let becomes = match doubt.reason {
+        DoubtReason::MeshPort => "allowed as it was seen",
+        DoubtReason::RoleUnconfirmed | DoubtReason::EphemeralPort => {
+            "not allowed unless the review declares it"
+        }
+    };
+    let text = format!("{}; {becomes}", doubt.reason.as_str());
+    Gap::new(GapKind::Unconfirmed, words::edge(key), text).settled_by(entry)
 }
 
 fn covered(coverage: &CoverageSummary, inventory: &Inventory<'_>) -> Vec<Gap> {
@@ -104,12 +114,26 @@ fn covered(coverage: &CoverageSummary, inventory: &Inventory<'_>) -> Vec<Gap> {
             let text = "gone before the end of the window: what it did not report is lost";
             gaps.push(Gap::new(GapKind::NodeGone, &*about, text));
         }
+        let in_part = node.hours.values().filter(|seconds| **seconds < HALF_AN_HOUR).count();
+        if in_part > 0 {
+            let text =
+                format!("{in_part} hour{} observed for less than half", if in_part == 1 { "" } else { "s" });
+            gaps.push(Gap::new(GapKind::NotCovered, &*about, text));
+        }
         if !node.missing.is_empty() {
-            let text = format!("{} hours of the window were not observed", node.missing.len());
+            let hours = node.missing.len();
+            let text = format!(
+                "{hours} hour{} of the window not observed: what its pods did then is not in here",
+                if hours == 1 { "" } else { "s" }
+            );
             gaps.push(Gap::new(GapKind::NotCovered, &*about, text));
         }
         for (cause, count) in node.lost.iter().filter(|(_, count)| **count > 0) {
-            gaps.push(Gap::new(GapKind::Lost, &*about, format!("{count} flows lost: {cause}")));
+            gaps.push(Gap::new(
+                GapKind::Lost,
+                &*about,
+                format!("{count} flow{} lost: {cause}", if *count == 1 { "" } else { "s" }),
+            ));
         }
     }
     gaps
@@ -128,7 +152,9 @@ fn young(coverage: &CoverageSummary, inventory: &Inventory<'_>, options: &Option
     born.into_iter()
         .filter(|(_, born)| *born > from.plus_seconds(3_600))
         .map(|(name, born)| {
-            let text = format!("its first pod is from {born}, the window begins at {from}");
+            let text = format!(
+                "its first pod is from {born}, and the window begins at {from}: it was seen for less"
+            );
             Gap::new(GapKind::YoungPod, words::workload(name), text)
         })
         .collect()

@@ -172,8 +172,9 @@ pub fn how_sure(
     };
     writeln!(
         out,
-        "completeness: {} of {n_each} workloads are ready (hours are the samples; NEW/HOUR: at most, by the rule of \
-         three; UNSEEN: edges, at least, by Chao2; both at 95 %)",
+        "completeness: {} of {n_each} workloads are ready (WATCHED: hours watched for half of them or more; QUIET: of \
+         these, since the last new edge; NEW/HOUR: at most, by the rule of three; UNSEEN: edges, at least, by Chao2; \
+         both at 95 %)",
         n_ready(assessments)
     )?;
     let shown = if all { assessments.len() } else { assessments.len().min(WORKLOADS_SHOWN + 1) };
@@ -199,7 +200,7 @@ fn row(one: &Assessment) -> Vec<String> {
     vec![
         one.workload.as_ref().map_or_else(|| "all".to_owned(), words::workload),
         one.n_edges.to_string(),
-        hours(one.hours_watched),
+        if one.hours_watched > 0 { hours(one.hours_watched) } else { assess::duration(one.watched_seconds) },
         hours(one.hours_missed),
         one.lost.to_string(),
         hours(one.quiet_hours),
