@@ -76,9 +76,10 @@ pub fn route(audience: Audience, method: &str, path: &str, query: &str) -> Resul
     Ok(route)
 }
 
-/// The window that an export means: a day back from now when nothing is said.
+/// The window that an export means: a day back from now when nothing is said. What is still to come is no
+/// part of it.
 pub fn window(since: Option<Moment>, until: Option<Moment>, now: Time) -> Window {
-    let to = until.map_or(now, |until| until.resolve(now));
+    let to = until.map_or(now, |until| until.resolve(now)).min(now);
     let day = Moment::Ago { milliseconds: 86_400_000 };
     Window { from: since.unwrap_or(day).resolve(to), to }
 }
@@ -170,5 +171,7 @@ mod tests {
         let now: Time = "2026-11-20T12:00:00Z".parse().expect("a time");
         let window = window(None, None, now);
         assert_eq!((window.from.to_string(), window.to), ("2026-11-19T12:00:00Z".to_owned(), now));
+        let tomorrow = "2026-11-21T12:00:00Z".parse().ok();
+        assert_eq!(super::window(None, tomorrow, now).to, now, "what is to come was not observed");
     }
 }

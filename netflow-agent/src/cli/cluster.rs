@@ -2,19 +2,20 @@
 //! live objects that the user may read are added. In: the flags below. Out: all of it in the reader, who
 //! answered, and in words what is missing.
 
-use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::source::Lacks;
 use super::{Failure, Streams};
-use crate::manifest::{self, Object, Words};
-use crate::recording::{Observed, Reader, Recording};
+use crate::manifest::{self, Words};
+use crate::recording::{CoverageSummary, Observed, Reader};
 use crate::sys::cluster::client::Access;
 use crate::sys::cluster::forward::Reach;
 use crate::sys::cluster::session::{Answered, Arrival, Session};
-use crate::time::{Window, parse_duration};
+use crate::time::{Time, Window, parse_duration};
 
 /// How the agents of a cluster are found and reached.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -74,20 +75,11 @@ impl ClusterArgs {
 
 /// Nodes that the window's objects speak of and that neither answered nor are listed as missing: they are
 /// gone, and their records with them.
-pub fn gone(recording: &Recording, missing: &[String]) -> Vec<String> {
-    let answered: BTreeSet<&str> = recording.coverage.iter().map(|line| &*line.node).collect();
-    let mut named: BTreeSet<&str> = BTreeSet::new();
-    for observed in &recording.objects {
-        match &*observed.object {
-            Object::EndpointSlice(slice) => {
-                named.extend(slice.endpoints.iter().filter_map(|endpoint| endpoint.node.as_deref()));
-            }
-            Object::Pod(pod) => named.extend(pod.node.as_deref()),
-            _ => {}
-        }
-    }
-    let is_missing = |node: &str| missing.iter().any(|words| words.starts_with(&format!("node {node}: ")));
-    let gone = named.into_iter().filter(|node| !answered.contains(node) && !is_missing(node));
+pub fn gone(coverage: &CoverageSummary, lacks: &Lacks) -> Vec<String> {
+    let is_missing =
+        |node: &str| lacks.nodes.iter().any(|words| words.starts_with(&format!("node {node}: ")));
+    let silent = coverage.nodes.iter().filter(|(_, hours)| hours.hours.is_empty()).map(|(node, _)| &**node);
+    let gone = silent.filter(|node| !lacks.answered.iter().any(|one| one == node) && !is_missing(node));
     gone.map(|node| format!("node {node}: it has no record of the window; gone, or newly without an agent"))
         .collect()
 }
@@ -108,13 +100,9 @@ pub fn read(
             Arrival::Lines { node, mut lines } => reader.read(&format!("node {node}"), &mut lines)?,
             Arrival::Object(object) => {
                 // An object that cannot be read is one that the API server would not have served.
+                let from = ready(&object);
                 if let Ok(object) = manifest::object_from_value(&object, &mut words) {
-                    reader.object(Observed {
-                        from: None,
-                        to: None,
-                        gateways: Vec::new(),
-                        object: object.into(),
-                    });
+                    reader.object(Observed { from, to: None, gateways: Vec::new(), object: object.into() });
                 }
             }
             Arrival::Progress { done, all } => progress.show(done, all, streams.err)?,
@@ -125,7 +113,17 @@ pub fn read(
     lacks(args, &answered, streams.err)
 }
 
-/// Says who answered. When nobody did there is nothing to answer from.
+/// When a live pod got its addresses: the API tells when its network was made, and a later network has other
+/// addresses. Without that word, from its start, as any pod.
+fn ready(object: &Value) -> Option<Time> {
+    let conditions = object.get("status")?.get("conditions")?.as_array()?;
+    let is = |condition: &&Value| {
+        condition["type"] == "PodReadyToStartContainers" && condition["status"] == "True"
+    };
+    conditions.iter().find(is)?["lastTransitionTime"].as_str()?.parse().ok()
+}
+
+/// Who answered. When nobody did there is nothing to answer from.
 fn lacks(args: &ClusterArgs, answered: &Answered, err: &mut dyn Write) -> Result<Lacks, Failure> {
     let nodes: Vec<String> =
         answered.missing.iter().map(|missing| format!("node {}: {}", missing.node, missing.reason)).collect();
@@ -148,8 +146,7 @@ fn lacks(args: &ClusterArgs, answered: &Answered, err: &mut dyn Write) -> Result
         };
         return Err(Failure::from("no agent answered").with_hint(hint));
     }
-    writeln!(err, "answered: {}", answered.nodes.join(", "))?;
-    Ok(Lacks { nodes, unread })
+    Ok(Lacks { answered: answered.nodes.clone(), nodes, unread })
 }
 
 /// One line that is written over, on a terminal only.
@@ -177,12 +174,29 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::gone;
+    use super::{gone, ready};
     use crate::api::routes::window;
+    use crate::cli::source::Lacks;
     use crate::flow::Coverage;
     use crate::manifest::{self, Words};
-    use crate::recording::{Observed, Recording};
-    use crate::time::Time;
+    use crate::recording::{CoverageSummary, Observed, Recording};
+    use crate::time::{Time, Window};
+
+    #[test]
+    fn a_live_pod_has_its_address_since_its_network_was_made() {
+        let pod =
+            |conditions: serde_json::Value| serde_json::json!({ "status": { "conditions": conditions } });
+        let told = |status: &str| {
+            pod(serde_json::json!([
+                { "type": "Ready", "status": "True", "lastTransitionTime": "2026-11-20T12:00:09Z" },
+                { "type": "PodReadyToStartContainers", "status": status, "lastTransitionTime": "2026-11-20T12:00:03Z" },
+            ]))
+        };
+        assert_eq!(ready(&told("True")), "2026-11-20T12:00:03Z".parse().ok());
+        for other in [told("False"), pod(serde_json::json!([])), serde_json::json!({})] {
+            assert_eq!(ready(&other), None, "{other}");
+        }
+    }
 
     #[test]
     fn all_nodes_are_asked_for_the_same_moments() {
@@ -215,7 +229,8 @@ mod tests {
             Coverage { node: "here".into(), hour, seq: 0, observed_seconds: 3600, lost: [].into() };
         let observed = Observed { from: None, to: None, gateways: Vec::new(), object: object.into() };
         let recording = Recording { coverage: vec![coverage], objects: vec![observed], flows: Vec::new() };
-        let gone = gone(&recording, &["node cut-off: said nothing".to_owned()]);
+        let lacks = Lacks { nodes: vec!["node cut-off: said nothing".to_owned()], ..Lacks::default() };
+        let gone = gone(&CoverageSummary::of(&recording, Window::ALL), &lacks);
         assert_eq!(gone.len(), 1);
         assert!(gone[0].starts_with("node scaled-down: "), "{gone:?}");
     }

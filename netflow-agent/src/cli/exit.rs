@@ -48,13 +48,16 @@ impl Failure {
         false
     }
 
-    /// The chain of causes on one line, innermost last.
+    /// The chain of causes on one line, innermost last; one that only repeats is left out.
     pub fn chain(&self) -> String {
         let mut text = self.error.to_string();
         let mut cause = self.error.source();
         while let Some(inner) = cause {
-            text.push_str(": ");
-            text.push_str(&inner.to_string());
+            let words = inner.to_string();
+            if !text.ends_with(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
             cause = inner.source();
         }
         text

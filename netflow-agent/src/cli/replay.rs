@@ -218,5 +218,5 @@ fn report(
     if counts.get(&Class::Denied).is_some_and(|denied| denied.edges > 0) {
         return Ok(Exit::Findings);
     }
-    Ok(loaded.exit())
+    Ok(if others.is_empty() { loaded.exit() } else { loaded.exit_unjudged() })
 }

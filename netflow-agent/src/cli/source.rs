@@ -9,6 +9,8 @@ use super::{Exit, Failure, Streams, local};
 use crate::api::routes;
 use crate::identity::Inventory;
 use crate::recording::{CoverageSummary, Reader, Recording, resolve};
+use crate::render::coverage;
+pub use crate::render::words::count;
 use crate::sys::clock;
 use crate::time::{Moment, Window};
 
@@ -62,7 +64,9 @@ impl SourceArgs {
 /// What an answer lacks that the data itself cannot tell, in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lacks {
-    /// Nodes whose flows are missing: the answer is not complete.
+    /// Nodes that answered, by name.
+    pub answered: Vec<String>,
+    /// Nodes whose flows are missing, in words: the answer is not complete.
     pub nodes: Vec<String>,
     /// What the user's rights did not show: the answer is as good as can be had.
     pub unread: Vec<String>,
@@ -90,8 +94,11 @@ impl Loaded {
 
     /// Tells on stderr how much was observed and what was lost; every answer says so.
     pub fn report(&self, streams: &mut Streams<'_>) -> io::Result<()> {
-        for line in coverage_words(&self.coverage) {
+        for line in coverage::words(&self.coverage) {
             writeln!(streams.err, "{line}")?;
+        }
+        if !self.lacks.answered.is_empty() {
+            writeln!(streams.err, "answered: {}", self.lacks.answered.join(", "))?;
         }
         for node in &self.lacks.nodes {
             writeln!(streams.err, "missing: {node}")?;
@@ -106,6 +113,11 @@ impl Loaded {
     pub fn exit(&self) -> Exit {
         let complete = self.coverage.is_complete() && self.lacks.nodes.is_empty();
         if self.require_complete && !complete { Exit::Incomplete } else { Exit::Done }
+    }
+
+    /// Likewise, where something that decides was not judged.
+    pub fn exit_unjudged(&self) -> Exit {
+        if self.require_complete { Exit::Incomplete } else { Exit::Done }
     }
 }
 
@@ -172,7 +184,7 @@ fn load_cluster(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Loaded, 
     let mut reader = Reader::default();
     let mut lacks = super::cluster::read(&args.cluster, window, &mut reader, streams)?;
     let mut loaded = finish(args, reader, Some(window), streams)?;
-    lacks.nodes.extend(super::cluster::gone(&loaded.recording, &lacks.nodes));
+    lacks.nodes.extend(super::cluster::gone(&loaded.coverage, &lacks));
     loaded.lacks = lacks;
     Ok(loaded)
 }
@@ -208,33 +220,4 @@ fn read_bytes(name: &str, input: impl Read, reader: &mut Reader) -> Result<(), F
         reader.read(name, &mut input)?;
     }
     Ok(())
-}
-
-/// What was observed, in words: one line for the window, one more for each thing that is missing.
-pub fn coverage_words(coverage: &CoverageSummary) -> Vec<String> {
-    let Some((from, to)) = coverage.span else {
-        return vec!["nothing was observed in the window".to_owned()];
-    };
-    let nodes = count(coverage.nodes.len(), "node");
-    if coverage.assumed {
-        let said = "no coverage lines: taken as fully covered from the first to the last flow";
-        return vec![format!("window {from} to {to}, {nodes}; {said}")];
-    }
-    let (observed, all) = coverage.node_hours();
-    let mut words = vec![format!("window {from} to {to}, {nodes}; {observed} of {all} node-hours observed")];
-    for (name, node) in coverage.nodes.iter().filter(|(_, node)| !node.missing.is_empty()) {
-        let hours: Vec<String> = node.missing.iter().take(3).map(ToString::to_string).collect();
-        let more = if node.missing.len() > hours.len() { ", ..." } else { "" };
-        let hours_missing = count(node.missing.len(), "hour");
-        words.push(format!("not observed: node {name}, {hours_missing} ({}{more})", hours.join(", ")));
-    }
-    for (cause, lost) in coverage.lost() {
-        words.push(format!("lost: {lost} ({cause})"));
-    }
-    words
-}
-
-/// `1 node`, `2 nodes`.
-pub fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("{number} {noun}") } else { format!("{number} {noun}s") }
 }

@@ -69,7 +69,7 @@ impl Join<'_, '_> {
             return;
         }
         let local = self.world.local(flow);
-        let source = match self.world.peer(flow, flow.key.remote) {
+        let source = match self.world.remote(flow) {
             Peer::One(end) => end,
             Peer::Nobody => self.world.stranger(flow.key.remote),
             Peer::Several(peers) => {
@@ -150,7 +150,7 @@ impl Join<'_, '_> {
         if self.translated(local, flow) {
             return;
         }
-        match self.world.peer(flow, flow.key.remote) {
+        match self.world.remote(flow) {
             Peer::One(end) => self.direct(local, end, flow),
             Peer::Several(peers) => contested.push(Contested { flow, local, peers }),
             Peer::Nobody => {

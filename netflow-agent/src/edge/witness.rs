@@ -5,10 +5,13 @@ use std::net::IpAddr;
 
 use crate::flow::Flow;
 use crate::identity::{
-    CHANGED_HANDS, Class, EndId, Endpoint, Ends, Holder, Inventory, LINK_LOCAL, Lookup, NO_HOLDER, NO_POD,
-    Services, class,
+    CHANGED_HANDS, Class, EndId, Endpoint, Ends, Hold, Holder, Inventory, LINK_LOCAL, Lookup, NO_HOLDER,
+    NO_POD, Services, class,
 };
 use crate::time::Time;
+
+/// Clocks of two nodes differ by less.
+const SKEW_SECONDS: i64 = 5;
 
 /// All that a flow is asked about.
 pub(super) struct World<'a, 'i> {
@@ -97,8 +100,23 @@ impl<'a, 'i> World<'a, 'i> {
         holds.peek().is_some() && holds.all(|hold| matches!(hold.holder, Holder::Pod(at) if is_here(at)))
     }
 
+    /// Who held the remote address. A pod that got it only after the flow began is not its peer for certain:
+    /// somebody who is not known had it before, and that is a change of hands too.
+    pub(super) fn remote(&self, flow: &Flow) -> Peer {
+        let known = self.peer(flow, flow.key.remote);
+        let Peer::One(end) = known else { return known };
+        let begin = self.inventory.begin.unwrap_or(Time::MIN);
+        let (first, last) = (flow.counters.first.max(begin), flow.counters.last);
+        let had_it = |hold: Hold| match hold.holder {
+            Holder::Pod(_) => hold.from <= first.plus_seconds(SKEW_SECONDS),
+            Holder::Node(_) => true,
+        };
+        let before = self.lookup.holds(flow.key.remote, first, last).any(had_it);
+        if before { known } else { Peer::Several(vec![end]) }
+    }
+
     /// Who held an address during a flow, at the granularity of endpoints: two pods of one workload are one.
-    pub(super) fn peer(&self, flow: &Flow, ip: IpAddr) -> Peer {
+    fn peer(&self, flow: &Flow, ip: IpAddr) -> Peer {
         let mut first: Option<EndId> = None;
         let mut others: Vec<EndId> = Vec::new();
         let mut own_node = None;

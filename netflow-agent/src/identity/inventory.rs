@@ -55,6 +55,8 @@ pub struct KnownNode<'a> {
 /// pods, nodes, Services and slices only, since a flow may reach over the window's edge.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory<'a> {
+    /// Of the window: what does not say when it began is taken from here on.
+    pub begin: Option<Time>,
     /// By namespace, name, UID.
     pub pods: Vec<KnownPod<'a>>,
     /// By name; every version.
@@ -83,6 +85,7 @@ impl<'a> Inventory<'a> {
         let workloads = current(kinds.workloads, window, |one| &one.meta, |one| one.kind.clone());
         let mut owners = Owners::of(workloads.iter().copied());
         Self {
+            begin: Some(window.from),
             pods: pods(kinds.pods, window, &mut owners),
             nodes: nodes(kinds.nodes, window),
             services: dated(kinds.services, window, |one| &one.meta)

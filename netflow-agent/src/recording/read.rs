@@ -79,7 +79,7 @@ impl Reader {
         let read = if line.len() as u64 > LONGEST_LINE {
             Err(format!("the line is longer than {} MiB", LONGEST_LINE >> 20))
         } else {
-            self.line(trim(line, number == 1))
+            self.line(trim(line))
         };
         read.map_err(|reason| ReadError::Line { name: name.to_owned(), line: number, reason })
     }
@@ -164,10 +164,10 @@ impl Words {
     }
 }
 
-/// Without white space at the ends, and without the byte order mark that some editors put first.
-fn trim(line: &[u8], first: bool) -> &[u8] {
-    let line = if first { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
-    line.trim_ascii()
+/// Without white space at the ends, and without the byte order mark that some editors put first: in the middle
+/// too, since the concatenation of recordings is a recording.
+fn trim(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii()
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {

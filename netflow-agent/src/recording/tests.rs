@@ -65,6 +65,11 @@ fn what_is_written_reads_back_as_the_same() {
 #[test]
 fn the_concatenation_of_recordings_is_a_recording() {
     assert_eq!(rewritten(&format!("{SHOP}{SHOP}")), rewritten(SHOP));
+    assert_eq!(
+        rewritten(&format!("{SHOP}\u{feff}{SHOP}")),
+        rewritten(SHOP),
+        "an editor's mark in the middle"
+    );
 }
 
 proptest! {

@@ -8,6 +8,10 @@ use super::Recording;
 use crate::manifest::Object;
 use crate::time::{Hour, Moment, Time, Window};
 
+const HOUR: u32 = 3_600;
+/// Drains do not fall on the hour.
+const MINUTE: u32 = 60;
+
 /// The window of a recording: durations count back from the end of the last covered hour, or without
 /// coverage from the latest `last`; what is not given does not bound.
 pub fn resolve(recording: &Recording, since: Option<Moment>, until: Option<Moment>) -> Window {
@@ -34,6 +38,8 @@ pub struct NodeCoverage {
     pub lost: BTreeMap<Arc<str>, u64>,
     /// Hours of the summary in which this node says nothing.
     pub missing: BTreeSet<Hour>,
+    /// Hours of which it watched a part only -> the seconds that there were to watch.
+    pub partial: BTreeMap<Hour, u32>,
 }
 
 /// What was watched in the window, by node.
@@ -51,10 +57,10 @@ impl CoverageSummary {
     pub fn of(recording: &Recording, window: Window) -> Self {
         let mut summary = Self { assumed: recording.coverage.is_empty(), ..Self::default() };
         let in_window =
-            recording.flows.iter().filter(|flow| window.meets(flow.counters.first, flow.counters.last));
+            || recording.flows.iter().filter(|flow| window.meets(flow.counters.first, flow.counters.last));
         if summary.assumed {
             summary.assume(
-                in_window.map(|flow| (&flow.key.node, flow.counters.first, flow.counters.last)),
+                in_window().map(|flow| (&flow.key.node, flow.counters.first, flow.counters.last)),
                 window,
             );
             return summary;
@@ -65,36 +71,34 @@ impl CoverageSummary {
                 continue;
             }
             let node = summary.nodes.entry(Arc::clone(&line.node)).or_default();
-            let seconds = node.hours.entry(line.hour).or_default();
-            *seconds = seconds.saturating_add(line.observed_seconds).min(3_600);
+            if line.observed_seconds > 0 {
+                let seconds = node.hours.entry(line.hour).or_default();
+                *seconds = seconds.saturating_add(line.observed_seconds).min(HOUR);
+            }
             for (cause, lost) in &line.lost {
                 let total = node.lost.entry(Arc::clone(cause)).or_default();
                 *total = total.saturating_add(*lost);
             }
         }
-        for flow in in_window {
+        for flow in in_window() {
             if !summary.nodes.contains_key(&flow.key.node) {
                 summary.nodes.insert(Arc::clone(&flow.key.node), NodeCoverage::default());
             }
         }
         summary.add_known_nodes(recording, window);
-        summary.bound(window);
+        let first = in_window().map(|flow| flow.counters.first).min();
+        let last = in_window().map(|flow| flow.counters.last).max();
+        summary.bound(window, first.zip(last), &Lives::of(recording));
         summary
     }
 
-    /// Every node watched every hour of the span and lost nothing; an hour between the first and the last was
-    /// watched to the minute. Coverage that is assumed is taken as full.
+    /// Every node watched every hour of the span, each to the minute, and lost nothing. Coverage that is assumed
+    /// is taken as full; where nothing at all was observed nothing is complete.
     pub fn is_complete(&self) -> bool {
-        const MINUTE: u32 = 60;
-        let Some((from, to)) = self.span else { return self.nodes.is_empty() };
-        let (first, last) = (from.hour(), before(to).hour());
-        self.nodes.values().all(|node| {
-            let whole =
-                |(hour, seconds): (&Hour, &u32)| *hour == first || *hour == last || seconds + MINUTE >= 3_600;
-            node.missing.is_empty()
-                && node.lost.values().all(|lost| *lost == 0)
-                && node.hours.iter().all(whole)
-        })
+        let whole = |node: &NodeCoverage| {
+            node.missing.is_empty() && node.partial.is_empty() && node.lost.values().all(|lost| *lost == 0)
+        };
+        self.span.is_some() && self.nodes.values().all(whole)
     }
 
     /// Node-hours observed, and node-hours that there were.
@@ -131,7 +135,7 @@ impl CoverageSummary {
         let hours = self.hours();
         for name in names {
             let node = NodeCoverage {
-                hours: hours.iter().map(|hour| (*hour, 3_600)).collect(),
+                hours: hours.iter().map(|hour| (*hour, HOUR)).collect(),
                 ..NodeCoverage::default()
             };
             self.nodes.insert(Arc::clone(name), node);
@@ -140,28 +144,103 @@ impl CoverageSummary {
 
     fn add_known_nodes(&mut self, recording: &Recording, window: Window) {
         for observed in &recording.objects {
-            let alive = window.meets(observed.from.unwrap_or(Time::MIN), observed.to.unwrap_or(Time::MAX));
-            let name = match &*observed.object {
-                Object::Node(node) => Some(&node.meta.name),
-                Object::Pod(pod) => pod.node.as_ref(),
-                _ => None,
-            };
-            if let Some(name) = name.filter(|name| alive && !self.nodes.contains_key(*name)) {
-                self.nodes.insert(Arc::clone(name), NodeCoverage::default());
+            if !window.meets(observed.from.unwrap_or(Time::MIN), observed.to.unwrap_or(Time::MAX)) {
+                continue;
+            }
+            match &*observed.object {
+                Object::Node(node) => self.add_node(&node.meta.name),
+                Object::Pod(pod) => pod.node.iter().for_each(|name| self.add_node(name)),
+                Object::EndpointSlice(slice) => {
+                    slice
+                        .endpoints
+                        .iter()
+                        .filter_map(|one| one.node.as_ref())
+                        .for_each(|name| self.add_node(name));
+                }
+                _ => {}
             }
         }
     }
 
-    fn bound(&mut self, window: Window) {
+    fn add_node(&mut self, name: &Arc<str>) {
+        if !self.nodes.contains_key(name) {
+            self.nodes.insert(Arc::clone(name), NodeCoverage::default());
+        }
+    }
+
+    fn bound(&mut self, window: Window, flows: Option<(Time, Time)>, lives: &Lives<'_>) {
         let covered = || self.nodes.values().flat_map(|node| node.hours.keys());
         let (Some(first), Some(last)) = (covered().min(), covered().max()) else { return };
         let from = if window.from == Time::MIN { first.start() } else { window.from };
-        let to = if window.to == Time::MAX { last.end() } else { window.to.min(last.end()) };
+        let to = if window.to == Time::MAX { last.end() } else { window.to };
         self.span = Some((from, to));
         let hours = self.hours();
-        for node in self.nodes.values_mut() {
-            node.missing = hours.iter().filter(|hour| !node.hours.contains_key(hour)).copied().collect();
+        let seconds: BTreeMap<Hour, u32> =
+            hours.iter().map(|hour| (*hour, self.seconds_of(*hour, window, flows))).collect();
+        for (name, node) in &mut self.nodes {
+            let was_there = |hour: &Hour| lives.meet(name, *hour);
+            // A window that ends with an hour's first seconds asks nothing of that hour.
+            let due = |hour: &Hour| node.hours.is_empty() || seconds[hour] > MINUTE;
+            node.missing = hours
+                .iter()
+                .filter(|hour| !node.hours.contains_key(hour) && was_there(hour) && due(hour))
+                .copied()
+                .collect();
+            let cut = node.hours.iter().filter(|(hour, watched)| {
+                seconds.get(hour).is_some_and(|all| lives.inside(name, **hour) && **watched + MINUTE < *all)
+            });
+            node.partial = cut.map(|(hour, _)| (*hour, seconds[hour])).collect();
         }
+    }
+
+    /// The seconds of an hour that there were to watch. Where the window has no bound of its own, the first hour
+    /// begins and the last one ends with what is known of it: by the node that watched longest, and by flows.
+    fn seconds_of(&self, hour: Hour, window: Window, flows: Option<(Time, Time)>) -> u32 {
+        let Some((from, to)) = self.span else { return 0 };
+        let best = self.nodes.values().filter_map(|node| node.hours.get(&hour)).max().copied().unwrap_or(0);
+        let (start, end) = (hour.start(), hour.end());
+        let (open, opens) = (
+            window.to == Time::MAX && hour == before(to).hour(),
+            window.from == Time::MIN && hour == from.hour(),
+        );
+        let (first, last) = flows.unwrap_or((end, start));
+        let between = |from: Time, to: Time| {
+            let seconds = to.min(end).seconds() - from.max(start).seconds();
+            u32::try_from(seconds).unwrap_or(0)
+        };
+        match (opens, open) {
+            (false, false) => between(from, to),
+            (true, false) => between(start.max(from), to).min(best.max(between(first, to))),
+            (false, true) => between(from, to).min(best.max(between(from, last))),
+            (true, true) => best.max(between(first, last)),
+        }
+    }
+}
+
+/// When nodes were there, by what their objects say: nobody watches a node before it exists.
+#[derive(Default)]
+struct Lives<'r>(BTreeMap<&'r str, (Time, Time)>);
+
+impl<'r> Lives<'r> {
+    fn of(recording: &'r Recording) -> Self {
+        let mut lives = BTreeMap::new();
+        for observed in &recording.objects {
+            if let Object::Node(node) = &*observed.object {
+                let (from, to) = (node.meta.created.unwrap_or(Time::MIN), observed.to.unwrap_or(Time::MAX));
+                let life = lives.entry(&*node.meta.name).or_insert((from, to));
+                *life = (life.0.min(from), life.1.max(to));
+            }
+        }
+        Self(lives)
+    }
+
+    fn meet(&self, name: &str, hour: Hour) -> bool {
+        self.0.get(name).is_none_or(|(from, to)| *from < hour.end() && hour.start() <= *to)
+    }
+
+    /// All of the hour.
+    fn inside(&self, name: &str, hour: Hour) -> bool {
+        self.0.get(name).is_none_or(|(from, to)| *from <= hour.start() && hour.end() <= *to)
     }
 }
 

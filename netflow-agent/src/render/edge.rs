@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::end::EndJson;
 use super::{end, table};
 use crate::edge::{Attempt, Edge, EdgeKey, Witness};
-use crate::identity::ServiceName;
+use crate::identity::{Endpoint, ServiceName};
 use crate::recording::write::{basis, outcome};
+use crate::time::{Hour, Time};
 
 /// How much a table tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +19,29 @@ pub enum Detail {
     Wide,
 }
 
+/// Who, to whom, on which port.
 #[derive(Serialize)]
-struct EdgeLine<'a> {
+struct KeyJson {
     source: EndJson,
     destination: EndJson,
     port: u16,
-    protocol: &'a str,
-    witness: &'a str,
+    protocol: &'static str,
+}
+
+impl KeyJson {
+    fn of(key: &EdgeKey) -> Self {
+        Self {
+            source: end::json(&key.source),
+            destination: end::json(&key.destination),
+            port: key.port,
+            protocol: key.protocol.as_str(),
+        }
+    }
+}
+
+/// How often, when, and through which Services: the first where the contract has one, the others beside it.
+#[derive(Serialize)]
+struct SeenJson {
     via: Option<EndJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     also_via: Vec<EndJson>,
@@ -32,6 +49,29 @@ struct EdgeLine<'a> {
     hours: usize,
     first: String,
     last: String,
+}
+
+impl SeenJson {
+    fn of(via: &BTreeSet<ServiceName>, connections: u64, hours: &BTreeSet<Hour>, span: (Time, Time)) -> Self {
+        let mut via = via.iter().map(end::service);
+        Self {
+            via: via.next(),
+            also_via: via.collect(),
+            connections,
+            hours: hours.len(),
+            first: span.0.to_string(),
+            last: span.1.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct EdgeLine<'a> {
+    #[serde(flatten)]
+    key: KeyJson,
+    witness: &'a str,
+    #[serde(flatten)]
+    seen: SeenJson,
     basis: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unconfirmed: bool,
@@ -43,19 +83,10 @@ struct EdgeLine<'a> {
 
 /// One edge, one line; `verdict` is the replay's class.
 pub fn write_json(edge: &Edge, verdict: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
-    let mut via = edge.via.iter().map(end::service);
     let line = EdgeLine {
-        source: end::json(&edge.key.source),
-        destination: end::json(&edge.key.destination),
-        port: edge.key.port,
-        protocol: edge.key.protocol.as_str(),
+        key: KeyJson::of(&edge.key),
         witness: witness(edge.witness),
-        via: via.next(),
-        also_via: via.collect(),
-        connections: edge.connections,
-        hours: edge.hours.len(),
-        first: edge.first.to_string(),
-        last: edge.last.to_string(),
+        seen: SeenJson::of(&edge.via, edge.connections, &edge.hours, (edge.first, edge.last)),
         basis: basis(edge.basis),
         unconfirmed: edge.unconfirmed,
         bytes_sent: edge.bytes_sent,
@@ -68,37 +99,21 @@ pub fn write_json(edge: &Edge, verdict: Option<&str>, out: &mut dyn Write) -> io
 
 #[derive(Serialize)]
 struct AttemptLine<'a> {
-    source: EndJson,
-    destination: EndJson,
-    port: u16,
-    protocol: &'a str,
+    #[serde(flatten)]
+    key: KeyJson,
     outcome: &'a str,
-    via: Option<EndJson>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    also_via: Vec<EndJson>,
-    connections: u64,
-    hours: usize,
-    first: String,
-    last: String,
+    #[serde(flatten)]
+    seen: SeenJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<&'a str>,
 }
 
 /// One attempt, one line.
 pub fn write_attempt_json(attempt: &Attempt, verdict: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
-    let mut via = attempt.via.iter().map(end::service);
     let line = AttemptLine {
-        source: end::json(&attempt.key.source),
-        destination: end::json(&attempt.key.destination),
-        port: attempt.key.port,
-        protocol: attempt.key.protocol.as_str(),
+        key: KeyJson::of(&attempt.key),
         outcome: outcome(attempt.outcome),
-        via: via.next(),
-        also_via: via.collect(),
-        connections: attempt.connections,
-        hours: attempt.hours.len(),
-        first: attempt.first.to_string(),
-        last: attempt.last.to_string(),
+        seen: SeenJson::of(&attempt.via, attempt.connections, &attempt.hours, (attempt.first, attempt.last)),
         verdict,
     };
     serde_json::to_writer(&mut *out, &line)?;
@@ -113,6 +128,10 @@ pub fn write_table(edges: &[&Edge], detail: Detail, out: &mut dyn Write) -> io::
     }
     let row = |edge: &&Edge| {
         let mut row = ends(&edge.key);
+        if detail == Detail::Wide {
+            row[0] = end::brief(&edge.key.source);
+            row[1] = end::brief(&edge.key.destination);
+        }
         row.extend([witness(edge.witness).to_owned(), edge.connections.to_string(), edge.last.to_string()]);
         if detail == Detail::Wide {
             row.extend([
@@ -168,12 +187,17 @@ fn via(services: &BTreeSet<ServiceName>) -> String {
 }
 
 fn notes(edge: &Edge) -> String {
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = Vec::new();
     if edge.basis == crate::flow::Basis::Existing {
-        notes.push("existing");
+        notes.push("existing".to_owned());
     }
     if edge.unconfirmed {
-        notes.push("unconfirmed");
+        notes.push("unconfirmed".to_owned());
     }
-    if notes.is_empty() { "-".to_owned() } else { notes.join(",") }
+    for end in [&edge.key.source, &edge.key.destination] {
+        if let Endpoint::Unknown { reason, .. } = end {
+            notes.push(reason.to_string());
+        }
+    }
+    if notes.is_empty() { "-".to_owned() } else { notes.join(", ") }
 }

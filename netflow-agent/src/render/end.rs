@@ -20,6 +20,14 @@ pub fn text(end: &Endpoint) -> String {
     }
 }
 
+/// Without the reason why it is unknown: for tables that tell it elsewhere.
+pub fn brief(end: &Endpoint) -> String {
+    match end {
+        Endpoint::Unknown { ip, .. } => format!("unknown {ip}"),
+        known => text(known),
+    }
+}
+
 /// The JSON form of the output contract: a workload, `Node`, `External`, `Service` or `Unknown`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EndJson {

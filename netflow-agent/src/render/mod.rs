@@ -5,6 +5,7 @@ pub mod assertions;
 pub mod audit;
 pub mod change;
 pub mod connectivity;
+pub mod coverage;
 pub mod edge;
 pub mod end;
 pub mod explain;
@@ -14,4 +15,4 @@ pub mod summary;
 pub mod table;
 pub mod tree;
 
-mod words;
+pub(crate) mod words;

@@ -13,3 +13,8 @@ pub(super) fn policy_port(item: &NetworkPolicyPort) -> String {
         (Some(IntOrString::String(name)), _) => format!("{protocol} {name}"),
     }
 }
+
+/// `1 node`, `2 nodes`.
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("{number} {noun}") } else { format!("{number} {noun}s") }
+}

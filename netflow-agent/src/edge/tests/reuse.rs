@@ -98,3 +98,36 @@ fn a_sidecar_does_not_hide_who_held_the_address() {
          = web>new:80/TCP both x3",
     );
 }
+
+#[test]
+fn nobody_is_the_peer_of_a_flow_that_began_before_the_address_was_theirs() {
+    check(
+        "the earlier holder's node is gone: only the later holder is known",
+        "pod new 10.2.0.9 b 20-
+         client a web 10.1.0.1 10.2.0.9 80 10-15
+         client a web 10.1.0.1 10.2.0.9 81 10-30
+         client a web 10.1.0.1 10.2.0.9 82 20-30
+         = web>new:82/TCP client x3
+         = web>unknown:10.2.0.9(address_changed_hands):81/TCP client x3
+         = web>unknown:10.2.0.9(no_known_pod_or_node_held_this_address_then):80/TCP client x3",
+    );
+    check(
+        "its own end says that it was",
+        "pod new 10.2.0.9 b 20-
+         client a web 10.1.0.1 10.2.0.9 81 10-30
+         server b new 10.2.0.9 10.1.0.1 81 21-30
+         = web>new:81/TCP both x3",
+    );
+    check(
+        "what does not say when it began is taken from the window's start",
+        "pod old 10.2.0.9 b
+         client a web 10.1.0.1 10.2.0.9 81 10-30
+         = web>old:81/TCP client x3",
+    );
+    check(
+        "a client whose address was another's before",
+        "pod new 10.2.0.9 b 20-
+         server b api 10.2.0.2 10.2.0.9 8080 10-30
+         = unknown:10.2.0.9(address_changed_hands)>api:8080/TCP server x3",
+    );
+}
