@@ -56,13 +56,14 @@ pub struct FlowStats {
     pub begun: u32,
     /// TCP: connections closed. UDP: connects that sent nothing and were gone at once (probes).
     pub ended: u32,
-    /// TCP: payload bytes sent by connections that closed. UDP: datagrams sent, at least.
+    /// TCP: payload bytes sent by connections that closed. UDP: more than 0 once a datagram was sent.
     pub sent: u64,
-    /// TCP: payload bytes received by connections that closed. UDP: datagrams received, at least.
+    /// TCP: payload bytes received by connections that closed. UDP: more than 0 once one came.
     pub received: u64,
     /// CLOCK_MONOTONIC_COARSE when the entry was made.
     pub first_ns: u64,
-    /// CLOCK_MONOTONIC_COARSE when it was last counted into.
+    /// CLOCK_MONOTONIC_COARSE when it was last counted into. A UDP conversation that goes on is counted once for
+    /// each direction between two swaps of the maps.
     pub last_ns: u64,
 }
 

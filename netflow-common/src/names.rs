@@ -1,7 +1,7 @@
 //! What programs and maps are called. A kernel test has the stem of its hook family: `tcp`, `udp`, `existing`.
 
 /// Changes with every change of a map's layout.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// The programs, as the kernel shows them.
 pub mod program {
@@ -23,16 +23,14 @@ pub mod program {
 
 /// The maps.
 pub mod map {
-    /// The two flow maps, of which `EPOCH` says which is in use: an even epoch is the first.
+    /// The two flow maps, of which the epoch of `SETTINGS` says which is in use: an even one is the first.
     pub const FLOWS: [&str; 2] = ["FLOWS_EVEN", "FLOWS_ODD"];
-    /// One u32: the epoch, which grows by one with each swap.
-    pub const EPOCH: &str = "EPOCH";
+    /// The section with `Settings`.
+    pub const SETTINGS: &str = ".data.settings";
     /// Records of flows that found their map full.
     pub const OVERFLOW: &str = "OVERFLOW";
     /// Counters by `Loss`, and `OVERFLOWED`.
     pub const LOSSES: &str = "LOSSES";
-    /// One u32: not 0 while connections older than the agent are looked for.
-    pub const WINDOW: &str = "WINDOW";
     /// The state of a UDP socket.
     pub const SOCKETS: &str = "SOCKETS";
 }

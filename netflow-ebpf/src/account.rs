@@ -1,7 +1,7 @@
 //! Counts into the flow map in use; where it is full into the ring; where that is full, counts the loss.
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
-use core::ptr::{addr_of_mut, write_volatile};
+use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
@@ -9,13 +9,20 @@ use netflow_common::event::KIND_FLOW;
 use netflow_common::loss::{Loss, OVERFLOWED};
 use netflow_common::{Address, FlowKey, FlowRecord, FlowStats};
 
-use crate::maps::{EPOCH, FLOWS_EVEN, FLOWS_ODD, LOSSES, OVERFLOW};
+use crate::maps::{FLOWS_EVEN, FLOWS_ODD, LOSSES, OVERFLOW, epoch};
 
-/// A `FlowKey` as seven words. Written whole: kernels before 6.8 take parts of a word on the stack for a damaged
-/// pointer without CAP_PERFMON, and every first write to the stack costs a barrier there.
+/// A `FlowKey` as seven words. Written a word at a time and whole: kernels before 6.8 take parts of a word on the
+/// stack for a damaged pointer without CAP_PERFMON.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Key([u64; 7]);
+pub(crate) struct Key {
+    pub(crate) netns: u64,
+    pub(crate) cgroup: u64,
+    pub(crate) local: [u64; 2],
+    pub(crate) remote: [u64; 2],
+    /// Port, protocol, side, outcome, basis: see `last_word`.
+    pub(crate) last: u64,
+}
 
 const _: () = assert!(size_of::<Key>() == size_of::<FlowKey>(), "the same bytes");
 const _: () = assert!(size_of::<Record>() == size_of::<FlowRecord>(), "the same bytes");
@@ -28,33 +35,21 @@ struct Record {
     stats: FlowStats,
 }
 
-/// The last word of a key, but for the port. The object is for little-endian machines.
-#[derive(Clone, Copy)]
-pub(crate) struct Kind {
-    pub(crate) protocol: u8,
-    pub(crate) side: u8,
-    pub(crate) outcome: u8,
-    pub(crate) basis: u8,
-}
-
-impl Key {
-    #[inline(always)]
-    pub(crate) fn new(owner: [u64; 2], local: &Address, remote: &Address, port: u16, kind: Kind) -> Self {
-        let [a, b] = words(local);
-        let [c, d] = words(remote);
-        let last = u64::from(port)
-            | (u64::from(kind.protocol) << 16)
-            | (u64::from(kind.side) << 24)
-            | (u64::from(kind.outcome) << 32)
-            | (u64::from(kind.basis) << 40);
-        Self([owner[0], owner[1], a, b, c, d, last])
-    }
-}
-
+/// The last word of a key. The object is for little-endian machines.
 #[inline(always)]
-fn words(address: &Address) -> [u64; 2] {
+pub(crate) const fn last_word(port: u16, protocol: u8, side: u8, outcome: u8, basis: u8) -> u64 {
+    (port as u64)
+        | ((protocol as u64) << 16)
+        | ((side as u64) << 24)
+        | ((outcome as u64) << 32)
+        | ((basis as u64) << 40)
+}
+
+/// An address as it lies in a key.
+#[inline(always)]
+pub(crate) const fn words(address: &Address) -> [u64; 2] {
     let [a, b, c, d] = address.words_be;
-    [u64::from(a) | (u64::from(b) << 32), u64::from(c) | (u64::from(d) << 32)]
+    [a as u64 | ((b as u64) << 32), c as u64 | ((d as u64) << 32)]
 }
 
 /// What one event adds to an entry.
@@ -71,12 +66,6 @@ impl Delta {
     pub(crate) const ENDED: Self = Self { begun: 0, ended: 1, sent: 0, received: 0 };
     pub(crate) const SENT: Self = Self { begun: 0, ended: 0, sent: 1, received: 0 };
     pub(crate) const RECEIVED: Self = Self { begun: 0, ended: 0, sent: 0, received: 1 };
-}
-
-/// Which of the two maps is in use: it changes with each swap.
-#[inline(always)]
-pub(crate) fn epoch() -> u32 {
-    EPOCH.get(0).copied().unwrap_or(0)
 }
 
 #[inline(always)]
@@ -100,12 +89,20 @@ pub(crate) fn count(key: &Key, delta: Delta) {
     }
 }
 
-/// Adds `delta`; a flow that is new to both epochs has begun, whatever `delta` says.
+/// Counts a datagram, once for each direction and epoch: that there were some is all that is asked of them. A flow
+/// that is new to both epochs has begun, whatever `delta` says.
 #[inline(always)]
 pub(crate) fn count_talk(key: &Key, mut delta: Delta) {
     let epoch = epoch();
     if let Some(stats) = find(key, epoch) {
-        return add(stats, delta);
+        // SAFETY: `stats` is from a map lookup, valid while this program runs.
+        let (sent, received) =
+            unsafe { (read_volatile(addr_of!((*stats).sent)), read_volatile(addr_of!((*stats).received))) };
+        let is_told = (delta.sent == 0 || sent != 0) && (delta.received == 0 || received != 0);
+        if delta.begun != 0 || !is_told {
+            add(stats, delta);
+        }
+        return;
     }
     if find(key, epoch ^ 1).is_none() {
         delta.begun = 1;

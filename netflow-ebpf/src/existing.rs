@@ -12,8 +12,8 @@ use netflow_common::Address;
 use netflow_common::flow::{basis, outcome, protocol, side};
 use netflow_common::loss::Loss;
 
-use crate::account::{self, Delta, Key, Kind};
-use crate::maps::{self, Socket, WINDOW};
+use crate::account::{self, Delta, Key, last_word, words};
+use crate::maps::{self, Socket};
 
 const AF_INET: u32 = 2;
 const IPPROTO_TCP: u32 = 6;
@@ -44,7 +44,7 @@ fn state(sock: *mut bpf_sock) -> Option<*mut Socket> {
 /// while the window is open: no connection pays for it afterwards.
 #[inline(always)]
 pub(crate) fn mark_observed(ops: *mut bpf_sock_ops) {
-    if WINDOW.get(0).copied().unwrap_or(0) == 0 {
+    if !maps::is_window_open() {
         return;
     }
     // SAFETY: the context is valid while the program runs.
@@ -99,8 +99,8 @@ fn connection(ctx: &SkBuffContext, sock: *mut bpf_sock) {
     // Kernels before 6.15 do not tell the namespace here; the local address is always known.
     // SAFETY: the helper takes this context.
     let cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
-    let kind = Kind { protocol: protocol::TCP, side, outcome: outcome::ESTABLISHED, basis: basis::EXISTING };
-    let key = Key::new([0, cgroup], &local, &remote, port, kind);
+    let last = last_word(port, protocol::TCP, side, outcome::ESTABLISHED, basis::EXISTING);
+    let key = Key { netns: 0, cgroup, local: words(&local), remote: words(&remote), last };
     account::count(&key, Delta::BEGUN);
 }
 

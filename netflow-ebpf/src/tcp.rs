@@ -1,20 +1,20 @@
 //! TCP, both ends, by one `sock_ops` program: established, closed, never came up. In: the kernel's callbacks
 //! of a socket. Out: counts. Nothing runs per segment.
 
+use core::mem::MaybeUninit;
 use core::ptr::{addr_of, read_volatile};
 
-use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RTO_CB_FLAG,
     BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock_ops,
 };
-use aya_ebpf::helpers::bpf_get_netns_cookie;
+use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_getsockopt};
 use aya_ebpf::programs::SockOpsContext;
 use netflow_common::Address;
 use netflow_common::flow::{basis, outcome, protocol, side};
 use netflow_common::loss::Loss;
 
-use crate::account::{self, Delta, Key, Kind};
+use crate::account::{self, Delta, Key, last_word, words};
 use crate::existing;
 
 const AF_INET: u32 = 2;
@@ -42,8 +42,8 @@ pub(crate) fn observe(ctx: &SockOpsContext) {
     let ops = ctx.ops;
     match word!(ops, op) {
         BPF_SOCK_OPS_TCP_CONNECT_CB => begin(ctx),
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => established(ctx, side::CLIENT),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => established(ctx, side::SERVER),
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => established::<{ side::CLIENT }>(ctx),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => established::<{ side::SERVER }>(ctx),
         // 2 -> 1 and 3 -> 1 come here too, before and after `established`.
         BPF_SOCK_OPS_STATE_CB if word!(ops, __bindgen_anon_1.args[1]) == state::CLOSE => closed(ctx),
         _ => {}
@@ -53,19 +53,17 @@ pub(crate) fn observe(ctx: &SockOpsContext) {
 /// A SYN is about to leave: have the close reported, however it ends.
 #[inline(always)]
 fn begin(ctx: &SockOpsContext) {
-    let (local, remote) = addresses(ctx.ops);
-    if is_apart(&local, &remote) {
+    if is_apart(ctx.ops) {
         watch(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
     }
 }
 
 #[inline(always)]
-fn established(ctx: &SockOpsContext, side: u8) {
-    let (local, remote) = addresses(ctx.ops);
-    if !is_apart(&local, &remote) {
+fn established<const SIDE: u8>(ctx: &SockOpsContext) {
+    if !is_apart(ctx.ops) {
         return;
     }
-    let flags = if side == side::SERVER {
+    let flags = if SIDE == side::SERVER {
         // The second flag marks the server's end for `closed`; its own callback is one a retransmission
         // timeout, and does nothing.
         BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG
@@ -74,41 +72,29 @@ fn established(ctx: &SockOpsContext, side: u8) {
     };
     watch(ctx, flags);
     existing::mark_observed(ctx.ops);
-    account::count(&key(ctx, local, remote, side, outcome::ESTABLISHED), Delta::BEGUN);
+    count(ctx.ops, kind(SIDE, outcome::ESTABLISHED), 0, 0);
 }
 
 #[inline(always)]
 fn closed(ctx: &SockOpsContext) {
     let ops = ctx.ops;
-    let (local, remote) = addresses(ops);
-    if !is_apart(&local, &remote) {
+    if !is_apart(ops) {
         return;
     }
     let before = word!(ops, __bindgen_anon_1.args[0]);
     if before == state::SYN_SENT {
         // Any segment that came back was a refusal: else it would have come up.
         let outcome = if word!(ops, segs_in) > 0 { outcome::REFUSED } else { outcome::TIMEOUT };
-        account::count(&key(ctx, local, remote, side::CLIENT, outcome), Delta::BEGUN);
-        return;
+        return count(ops, kind(side::CLIENT, outcome), 0, 0);
     }
-    let side = if word!(ops, bpf_sock_ops_cb_flags) & BPF_SOCK_OPS_RTO_CB_FLAG != 0 {
-        side::SERVER
-    } else {
-        side::CLIENT
-    };
-    let acked = word!(ops, bytes_acked);
-    let received = word!(ops, bytes_received);
+    let is_server = word!(ops, bpf_sock_ops_cb_flags) & BPF_SOCK_OPS_RTO_CB_FLAG != 0;
     // `bytes_acked` counts the client's SYN and our acknowledged FIN, `bytes_received` the peer's FIN.
     let fin_acked = matches!(before, state::FIN_WAIT2 | state::LAST_ACK | state::CLOSING);
     let fin_received = fin_acked || before == state::CLOSE_WAIT;
-    let beside = u64::from(side == side::CLIENT) + u64::from(fin_acked);
-    let delta = Delta {
-        begun: 0,
-        ended: 1,
-        sent: acked.saturating_sub(beside),
-        received: received.saturating_sub(u64::from(fin_received)),
-    };
-    account::count(&key(ctx, local, remote, side, outcome::ESTABLISHED), delta);
+    let sent = word!(ops, bytes_acked).saturating_sub(u64::from(!is_server) + u64::from(fin_acked));
+    let received = word!(ops, bytes_received).saturating_sub(u64::from(fin_received));
+    let side = if is_server { side::SERVER } else { side::CLIENT };
+    count(ops, kind(side, outcome::ESTABLISHED) | ENDED, sent, received);
 }
 
 /// Adds callbacks to those that this socket reports; others' stay.
@@ -120,44 +106,88 @@ fn watch(ctx: &SockOpsContext, flags: u32) {
     }
 }
 
-/// Loopback and a pod's traffic to itself are no flows.
+/// The last word of a key, but for the port.
 #[inline(always)]
-fn is_apart(local: &Address, remote: &Address) -> bool {
-    !remote.is_loopback() && !local.is_loopback() && local != remote
+const fn kind(side: u8, outcome: u8) -> u64 {
+    last_word(0, protocol::TCP, side, outcome, basis::OBSERVED)
 }
 
-#[inline(always)]
-fn key(ctx: &SockOpsContext, local: Address, remote: Address, side: u8, outcome: u8) -> Key {
-    let ops = ctx.ops;
-    // The local port is in host order, the remote one in network order in the upper half.
-    let local_port = word!(ops, local_port) as u16;
-    let remote_port = u32::from_be(word!(ops, remote_port)) as u16;
+/// Beside a `kind`: a connection has ended, and none begun. In the word's padding, which stays zero in the key.
+const ENDED: u64 = 1 << 63;
+
+/// Counts for this end. One function for all events, so that the program stays small; what outlives its helper
+/// calls fits into the four registers that they keep.
+#[inline(never)]
+fn count(ops: *mut bpf_sock_ops, kind: u64, sent: u64, received: u64) {
+    let mut key = MaybeUninit::<Key>::uninit();
+    clear(ops, &mut key);
     // SAFETY: the helper takes this context.
-    let netns = unsafe { bpf_get_netns_cookie(ctx.as_ptr()) };
-    let port = if side == side::SERVER { local_port } else { remote_port };
-    let kind = Kind { protocol: protocol::TCP, side, outcome, basis: basis::OBSERVED };
-    Key::new([netns, 0], &local, &remote, port, kind)
+    let netns = unsafe { bpf_get_netns_cookie(ops.cast()) };
+    let key = key.as_mut_ptr();
+    // The local port is in host order, the remote one in network order in the upper half.
+    let ports = [word!(ops, local_port) as u16, u32::from_be(word!(ops, remote_port)) as u16];
+    let is_server = kind >> 24 & 0xff == u64::from(side::SERVER);
+    let port = if is_server { ports[0] } else { ports[1] };
+    let (local4, remote4) = (word!(ops, local_ip4), word!(ops, remote_ip4));
+    let is_v4 = word!(ops, family) == AF_INET;
+    // SAFETY: the key of this function; every word is written, each once.
+    let key = unsafe {
+        (*key).netns = netns;
+        (*key).cgroup = 0;
+        (*key).last = (kind & !ENDED) | u64::from(port);
+        if is_v4 {
+            (*key).local = words(&Address::from_v4_word(local4));
+            (*key).remote = words(&Address::from_v4_word(remote4));
+        } else {
+            (*key).local = words(&local6(ops));
+            (*key).remote = words(&remote6(ops));
+        }
+        &*key
+    };
+    let ended = (kind >> 63) as u32;
+    account::count(key, Delta { begun: ended ^ 1, ended, sent, received });
 }
 
-/// Own and peer's address. The IPv4 words first and always, then those of IPv6 over them.
+/// Makes seven words of the stack ones that may be written without a barrier each: where CAP_PERFMON is missing the
+/// kernel puts one after the first write to a word, but for words that a helper has written. The call itself is
+/// refused (there is no such level), and fills what it was given with zeros then.
 #[inline(always)]
-fn addresses(ops: *mut bpf_sock_ops) -> (Address, Address) {
-    let local4 = word!(ops, local_ip4);
-    let remote4 = word!(ops, remote_ip4);
+fn clear(ops: *mut bpf_sock_ops, key: &mut MaybeUninit<Key>) {
+    const NO_LEVEL: i32 = -1;
+    // SAFETY: the helper takes this context and writes the bytes of the key at most.
+    let _refused =
+        unsafe { bpf_getsockopt(ops.cast(), NO_LEVEL, 0, key.as_mut_ptr().cast(), size_of::<Key>() as i32) };
+}
+
+/// Loopback and a pod's traffic to itself are no flows. The IPv4 words are read first and always: a load in each
+/// branch becomes a computed offset.
+#[inline(never)]
+fn is_apart(ops: *mut bpf_sock_ops) -> bool {
+    let (local4, remote4) = (word!(ops, local_ip4), word!(ops, remote_ip4));
+    let is_apart =
+        |local: Address, remote: Address| !remote.is_loopback() && !local.is_loopback() && local != remote;
     if word!(ops, family) == AF_INET {
-        return (Address::from_v4_word(local4), Address::from_v4_word(remote4));
+        return is_apart(Address::from_v4_word(local4), Address::from_v4_word(remote4));
     }
-    let local = [
+    is_apart(local6(ops), remote6(ops))
+}
+
+#[inline(always)]
+fn local6(ops: *mut bpf_sock_ops) -> Address {
+    Address::from_v6_words([
         word!(ops, local_ip6[0]),
         word!(ops, local_ip6[1]),
         word!(ops, local_ip6[2]),
         word!(ops, local_ip6[3]),
-    ];
-    let remote = [
+    ])
+}
+
+#[inline(always)]
+fn remote6(ops: *mut bpf_sock_ops) -> Address {
+    Address::from_v6_words([
         word!(ops, remote_ip6[0]),
         word!(ops, remote_ip6[1]),
         word!(ops, remote_ip6[2]),
         word!(ops, remote_ip6[3]),
-    ];
-    (Address::from_v6_words(local), Address::from_v6_words(remote))
+    ])
 }

@@ -4,7 +4,7 @@
 //! The client's key has no local address, because a socket has none when it first sends: its cgroup and network
 //! namespace say whose it is. A connect alone is no flow: a resolver probes every address of an answer so.
 
-use core::ptr::{addr_of, null_mut, read_volatile};
+use core::ptr::{addr_of, null_mut, read_volatile, write_volatile};
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::bpf_sock_addr;
@@ -17,8 +17,8 @@ use netflow_common::Address;
 use netflow_common::flow::{basis, outcome, protocol, side};
 use netflow_common::loss::Loss;
 
-use crate::account::{self, Delta, Key, Kind};
-use crate::maps::{self, SOCKETS, Socket, bound, role};
+use crate::account::{self, Delta, last_word, words};
+use crate::maps::{self, SOCKETS, Socket, Talk, bound, role};
 
 const IPPROTO_UDP: u32 = 17;
 
@@ -33,6 +33,16 @@ macro_rules! word {
         // SAFETY: the context is valid while the program runs.
         unsafe { read_volatile(addr_of!((*$ctx).$($field)+)) }
     };
+}
+
+/// Writes one field of a socket's state. Volatile: two stores of branches that meet again would be merged into one
+/// to a computed address, which the verifier refuses.
+macro_rules! put {
+    ($socket:ident.$($field:ident).+, $value:expr) => {{
+        let value = $value;
+        // SAFETY: a field behind a reference.
+        unsafe { write_volatile(&raw mut $socket.$($field).+, value) }
+    }};
 }
 
 /// The other end, and this end as far as the socket knows it.
@@ -96,78 +106,83 @@ impl Ends {
     }
 }
 
-/// One word that says peer, port and epoch, for IPv4; 0 says nothing.
+/// With whom this call talks, and in which epoch.
 #[inline(always)]
-fn tag(peer: &Address, port: u16) -> u64 {
-    let [a, b, c, d] = peer.words_be;
-    if a | b != 0 || c != 0x0000_ffff_u32.to_be() {
-        return 0;
-    }
-    (u64::from(d) << 32) | (u64::from(port) << 16) | u64::from(account::epoch() as u16)
-}
-
-/// A socket's state and what its keys are made of.
-struct Call {
-    socket: *mut Socket,
-    netns: u64,
-    cgroup: u64,
-    ends: Ends,
-}
-
-impl Call {
-    #[inline(always)]
-    fn client(&self) -> Key {
-        self.key(side::CLIENT, Address::UNSPECIFIED, self.ends.peer_port)
-    }
-
-    #[inline(always)]
-    fn server(&self) -> Key {
-        self.key(side::SERVER, self.ends.own, self.ends.own_port)
-    }
-
-    #[inline(always)]
-    fn key(&self, side: u8, local: Address, port: u16) -> Key {
-        let basis = if self.socket().basis == basis::EXISTING { basis::EXISTING } else { basis::OBSERVED };
-        let kind = Kind { protocol: protocol::UDP, side, outcome: outcome::ESTABLISHED, basis };
-        Key::new([self.netns, self.cgroup], &local, &self.ends.peer, port, kind)
-    }
-
-    #[inline(always)]
-    fn socket(&self) -> &mut Socket {
-        // SAFETY: socket storage, checked not to be null, valid while the program runs. Other CPUs may write
-        // it meanwhile: see `Socket`.
-        unsafe { &mut *self.socket }
-    }
-
-    /// Takes a role, and counts the first talk of the socket as begun.
-    #[inline(always)]
-    fn become_role(&self, role: u8, mut delta: Delta) -> Delta {
-        self.socket().role = role;
-        delta.begun = 1;
-        delta
-    }
+fn talk<const IS_V6: bool>(ctx: *mut bpf_sock_addr) -> Talk {
+    let port_and_epoch = u64::from(peer_port(ctx)) | (u64::from(maps::epoch()) << 16);
+    Talk { peer: words(&peer::<IS_V6>(ctx)), port_and_epoch }
 }
 
 #[inline(always)]
-fn state(ctx: &SockAddrContext) -> Option<*mut Socket> {
+fn state<'a>(ctx: &'a SockAddrContext) -> Option<&'a mut Socket> {
     // SAFETY: the socket of the context is valid while the program runs.
     let socket = unsafe { SOCKETS.get_or_insert_ptr_mut(ctx, None) };
-    if socket.is_null() {
+    // SAFETY: socket storage, valid while the program runs, and no other program has it: see `Socket`.
+    let socket = unsafe { socket.as_mut() };
+    if socket.is_none() {
         account::lose(Loss::SocketState);
-        return None;
     }
-    Some(socket)
+    socket
 }
 
-#[inline(always)]
-fn call(ctx: &SockAddrContext, socket: *mut Socket, ends: Ends) -> Call {
-    Call {
-        socket,
-        // SAFETY: the helpers take this context, and none.
-        netns: unsafe { bpf_get_netns_cookie(ctx.as_ptr()) },
+impl Socket {
+    /// Writes down whose socket it is, in the process that calls.
+    #[inline(always)]
+    fn name(&mut self, ctx: *mut bpf_sock_addr) {
+        if self.key.netns == 0 {
+            // SAFETY: the helper takes this context. A socket never leaves its namespace.
+            self.key.netns = unsafe { bpf_get_netns_cookie(ctx.cast()) };
+        }
         // SAFETY: the hooks run in the process that called.
-        cgroup: unsafe { bpf_get_current_cgroup_id() },
-        ends,
+        self.key.cgroup = unsafe { bpf_get_current_cgroup_id() };
+    }
+
+    /// Writes down both ends of what is to be judged.
+    #[inline(always)]
+    fn meet(&mut self, ends: &Ends) {
+        self.key.remote = words(&ends.peer);
+        self.own = words(&ends.own);
+        put!(self.peer_port, ends.peer_port);
+        put!(self.own_port, ends.own_port);
+    }
+
+    /// Turns the key into that of a client of the peer's port.
+    #[inline(always)]
+    fn be_client(&mut self) {
+        self.key.local = [0; 2];
+        self.key.last =
+            last_word(self.peer_port, protocol::UDP, side::CLIENT, outcome::ESTABLISHED, self.basis());
+    }
+
+    /// Turns the key into that of a server on the own port.
+    #[inline(always)]
+    fn be_server(&mut self) {
+        self.key.local = self.own;
+        self.key.last =
+            last_word(self.own_port, protocol::UDP, side::SERVER, outcome::ESTABLISHED, self.basis());
+    }
+
+    #[inline(always)]
+    fn basis(&self) -> u8 {
+        if self.basis == basis::EXISTING { basis::EXISTING } else { basis::OBSERVED }
+    }
+
+    /// The connect before this moment was a probe if it is that young. The key is left that of its client.
+    #[inline(always)]
+    fn drop_probe(&mut self) {
+        let since = self.pending_ns;
+        if since == 0 {
+            return;
+        }
+        put!(self.pending_ns, 0);
+        // SAFETY: the helper has no preconditions.
+        let now = unsafe { bpf_ktime_get_ns() };
+        if now.wrapping_sub(since) < PROBE_NS {
+            self.key.remote = self.pending;
+            put!(self.peer_port, self.pending_port);
+            self.be_client();
+            account::count(&self.key, Delta::ENDED);
+        }
     }
 }
 
@@ -177,140 +192,138 @@ pub(crate) fn connect<const IS_V6: bool>(ctx: &SockAddrContext) {
         return;
     }
     let Some(socket) = state(ctx) else { return };
-    let call = call(ctx, socket, ends::<IS_V6>(ctx.sock_addr));
-    let socket = call.socket();
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
-    drop_probe(&call, now);
-    socket.sent = 0;
-    socket.received = 0;
-    if !call.ends.is_flow() {
+    // Before the key is another's.
+    socket.drop_probe();
+    socket.sent = Talk::NONE;
+    socket.received = Talk::NONE;
+    let ends = ends::<IS_V6>(ctx.sock_addr);
+    if !ends.is_flow() {
         return;
     }
-    if socket.role != role::CLIENT && socket.bound == bound::CHOSEN && account::is_known(&call.server()) {
-        // A server's own socket for one peer (DTLS, QUIC).
-        let delta = call.become_role(role::SERVER, Delta::BEGUN);
-        account::count(&call.server(), delta);
-        return;
+    socket.meet(&ends);
+    socket.pending = socket.key.remote;
+    put!(socket.pending_port, ends.peer_port);
+    socket.name(ctx.sock_addr);
+    if socket.role != role::CLIENT && socket.bound == bound::CHOSEN {
+        socket.be_server();
+        if account::is_known(&socket.key) {
+            // A server's own socket for one peer (DTLS, QUIC).
+            put!(socket.role, role::SERVER);
+            return account::count(&socket.key, Delta::BEGUN);
+        }
     }
     if socket.role == role::NONE {
-        socket.role = role::CLIENT;
+        put!(socket.role, role::CLIENT);
     }
-    account::count(&call.client(), Delta::BEGUN);
-    socket.pending = call.ends.peer;
-    socket.pending_port = call.ends.peer_port;
-    socket.pending_ns = now;
-}
-
-/// The connect before this moment was a probe if it is that young.
-#[inline(always)]
-fn drop_probe(call: &Call, now: u64) {
-    let socket = call.socket();
-    let since = socket.pending_ns;
-    socket.pending_ns = 0;
-    if since == 0 || now.wrapping_sub(since) >= PROBE_NS {
-        return;
-    }
-    let ends = Ends { peer: socket.pending, peer_port: socket.pending_port, ..call.ends };
-    account::count(&Call { ends, ..*call }.client(), Delta::ENDED);
+    socket.be_client();
+    // SAFETY: the helper has no preconditions.
+    put!(socket.pending_ns, unsafe { bpf_ktime_get_ns() });
+    account::count(&socket.key, Delta::BEGUN);
 }
 
 #[inline(always)]
 pub(crate) fn send<const IS_V6: bool>(ctx: &SockAddrContext) {
     let Some(socket) = state(ctx) else { return };
-    let tag = tag(&peer::<IS_V6>(ctx.sock_addr), peer_port(ctx.sock_addr));
-    // SAFETY: socket storage, checked not to be null.
-    if tag == 0 || unsafe { read_volatile(addr_of!((*socket).sent)) } != tag {
-        send_anew::<IS_V6>(ctx.sock_addr, socket, tag);
+    if socket.sent != talk::<IS_V6>(ctx.sock_addr) {
+        talk_anew::<IS_V6, true>(ctx.sock_addr, socket);
     }
-}
-
-/// Not the peer that this socket talked with last, or not in this epoch. A function of its own, so that the
-/// common way spills nothing: without CAP_PERFMON every spill costs a barrier.
-#[inline(never)]
-fn send_anew<const IS_V6: bool>(ctx: *mut bpf_sock_addr, socket: *mut Socket, tag: u64) {
-    let ctx = &SockAddrContext::new(ctx);
-    let ends = ends::<IS_V6>(ctx.sock_addr);
-    if !ends.is_flow() {
-        return;
-    }
-    let call = call(ctx, socket, ends);
-    let socket = call.socket();
-    let ephemeral = ends.peer_port >= EPHEMERAL;
-    let mut delta = Delta::SENT;
-    let as_server = match socket.role {
-        role::CLIENT => false,
-        role::SERVER => {
-            let reply = (ephemeral && ends.peer_port != ends.own_port)
-                || (tag != 0 && socket.received == tag)
-                || account::is_known(&call.server());
-            if !reply {
-                socket.both = 1;
-            }
-            reply
-        }
-        _ if socket.bound == bound::UNSEEN && ends.own_port < EPHEMERAL && ephemeral => {
-            socket.basis = basis::EXISTING;
-            delta = call.become_role(role::SERVER, delta);
-            true
-        }
-        _ => {
-            delta = call.become_role(role::CLIENT, delta);
-            false
-        }
-    };
-    let key = if as_server { call.server() } else { call.client() };
-    account::count_talk(&key, delta);
-    socket.sent = tag;
 }
 
 #[inline(always)]
 pub(crate) fn receive<const IS_V6: bool>(ctx: &SockAddrContext) {
     let Some(socket) = state(ctx) else { return };
-    let tag = tag(&peer::<IS_V6>(ctx.sock_addr), peer_port(ctx.sock_addr));
-    // SAFETY: socket storage, checked not to be null.
-    if tag == 0 || unsafe { read_volatile(addr_of!((*socket).received)) } != tag {
-        receive_anew::<IS_V6>(ctx.sock_addr, socket, tag);
+    if socket.received != talk::<IS_V6>(ctx.sock_addr) {
+        talk_anew::<IS_V6, false>(ctx.sock_addr, socket);
     }
 }
 
-/// Not the peer that this socket talked with last, or not in this epoch. A function of its own, so that the
-/// common way spills nothing: without CAP_PERFMON every spill costs a barrier.
+/// A datagram with another peer than the last of this direction, or in another epoch. A function of its own, so
+/// that the common way needs no room on the stack. All that has to outlive a helper call lies in the socket's state:
+/// there are four registers for it otherwise, and each word that is spilled costs a barrier.
 #[inline(never)]
-fn receive_anew<const IS_V6: bool>(ctx: *mut bpf_sock_addr, socket: *mut Socket, tag: u64) {
-    let ctx = &SockAddrContext::new(ctx);
-    let ends = ends::<IS_V6>(ctx.sock_addr);
+fn talk_anew<const IS_V6: bool, const IS_SENT: bool>(ctx: *mut bpf_sock_addr, socket: &mut Socket) {
+    let talk = talk::<IS_V6>(ctx);
+    if IS_SENT {
+        socket.sent = talk;
+    } else {
+        socket.received = talk;
+    }
+    let ends = ends::<IS_V6>(ctx);
     if !ends.is_flow() {
         return;
     }
-    let call = call(ctx, socket, ends);
-    let socket = call.socket();
-    let mut delta = Delta::RECEIVED;
-    let as_server = match socket.role {
-        role::NONE
-            if socket.bound == bound::UNSEEN && ends.own_port >= EPHEMERAL && ends.peer_port < EPHEMERAL =>
-        {
-            socket.basis = basis::EXISTING;
-            delta = call.become_role(role::CLIENT, delta);
-            false
+    socket.meet(&ends);
+    socket.name(ctx);
+    let role = socket.role;
+    if IS_SENT {
+        socket.sends();
+        account::count_talk(&socket.key, Delta { begun: u32::from(role == role::NONE), ..Delta::SENT });
+    } else if socket.receives() {
+        account::count_talk(&socket.key, Delta { begun: u32::from(role == role::NONE), ..Delta::RECEIVED });
+    } else {
+        // Judged anew each time: it may become a peer that this socket has asked.
+        put!(socket.received.port_and_epoch, 0);
+    }
+}
+
+impl Socket {
+    /// Judges the datagram to the peer just met; the key becomes that of the flow it belongs to.
+    #[inline(always)]
+    fn sends(&mut self) {
+        let is_to_client = self.peer_port >= EPHEMERAL;
+        match self.role {
+            role::CLIENT => {}
+            role::SERVER => {
+                self.be_server();
+                if self.is_returned()
+                    || (is_to_client && self.peer_port != self.own_port)
+                    || account::is_known(&self.key)
+                {
+                    return;
+                }
+                put!(self.both, 1);
+            }
+            _ if self.bound == bound::UNSEEN && self.own_port < EPHEMERAL && is_to_client => {
+                put!(self.role, role::SERVER);
+                put!(self.basis, basis::EXISTING);
+                return self.be_server();
+            }
+            _ => put!(self.role, role::CLIENT),
         }
-        role::NONE => {
-            delta = call.become_role(role::SERVER, delta);
-            true
+        self.be_client();
+    }
+
+    /// Judges the datagram from the peer just met, as `sends` does; `false` when it is to be left out.
+    #[inline(always)]
+    fn receives(&mut self) -> bool {
+        if self.role == role::NONE {
+            if self.bound == bound::UNSEEN && self.own_port >= EPHEMERAL && self.peer_port < EPHEMERAL {
+                put!(self.role, role::CLIENT);
+                put!(self.basis, basis::EXISTING);
+                self.be_client();
+                return true;
+            }
+            put!(self.role, role::SERVER);
+        } else if self.role == role::CLIENT || self.both != 0 {
+            self.be_client();
+            if self.is_returned() || account::is_known(&self.key) {
+                put!(self.pending_ns, 0);
+                return true;
+            }
+            if self.role == role::CLIENT && self.bound != bound::CHOSEN {
+                // A reply from another address (TFTP, anycast, a socket load balancer).
+                return false;
+            }
         }
-        role if (role == role::CLIENT || socket.both != 0)
-            && ((tag != 0 && socket.sent == tag) || account::is_known(&call.client())) =>
-        {
-            socket.pending_ns = 0;
-            false
-        }
-        // A reply from another address (TFTP, anycast, a socket load balancer).
-        role::CLIENT if socket.bound != bound::CHOSEN => return,
-        _ => true,
-    };
-    let key = if as_server { call.server() } else { call.client() };
-    account::count_talk(&key, delta);
-    socket.received = tag;
+        self.be_server();
+        true
+    }
+
+    /// Whether the last datagram of the other direction was with this peer too, in this epoch.
+    #[inline(always)]
+    fn is_returned(&self) -> bool {
+        self.sent == self.received
+    }
 }
 
 /// `SAYS_SO`: whether it puts a failure into words. Kernels before 6.16 refuse the words without CAP_PERFMON.
@@ -321,8 +334,7 @@ pub(crate) fn bind<const SAYS_SO: bool>(ctx: &SockAddrContext) {
     }
     let port = peer_port(ctx.sock_addr);
     match state(ctx) {
-        // SAFETY: socket storage, checked not to be null.
-        Some(socket) => unsafe { (*socket).bound = if port == 0 { bound::ANY } else { bound::CHOSEN } },
+        Some(socket) => socket.bound = if port == 0 { bound::ANY } else { bound::CHOSEN },
         None if SAYS_SO => warn!(ctx, "no memory for the state of a UDP socket"),
         None => {}
     }
@@ -335,22 +347,8 @@ pub(crate) fn release(ctx: &SockContext) {
     }
     // SAFETY: this hook hands the socket itself; nothing is created.
     let socket = unsafe { bpf_sk_storage_get(maps::sockets(), ctx.as_ptr(), null_mut(), 0) }.cast::<Socket>();
-    if socket.is_null() {
-        return;
+    // SAFETY: socket storage, valid while the program runs; nobody else holds the socket any more.
+    if let Some(socket) = unsafe { socket.as_mut() } {
+        socket.drop_probe();
     }
-    // SAFETY: socket storage, checked not to be null.
-    if unsafe { read_volatile(addr_of!((*socket).pending_ns)) } == 0 {
-        return;
-    }
-    let ends = Ends { peer: Address::UNSPECIFIED, peer_port: 0, own: Address::UNSPECIFIED, own_port: 0 };
-    let call = Call {
-        socket,
-        // SAFETY: the helpers take this context, and none.
-        netns: unsafe { bpf_get_netns_cookie(ctx.as_ptr()) },
-        // SAFETY: a socket is released by a process.
-        cgroup: unsafe { bpf_get_current_cgroup_id() },
-        ends,
-    };
-    // SAFETY: the helper has no preconditions.
-    drop_probe(&call, unsafe { bpf_ktime_get_ns() });
 }

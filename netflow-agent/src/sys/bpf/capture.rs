@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aya::Ebpf;
-use aya::maps::Array;
 use netflow_common::loss::{COUNTERS, Loss, OVERFLOWED};
-use netflow_common::names::{map, program};
+use netflow_common::names::program;
 
 use crate::flow::Sample;
 use crate::time::Time;
@@ -74,7 +73,6 @@ pub struct Capture {
     overflow: Overflow,
     losses: Losses<N_COUNTERS>,
     messages: Messages,
-    window: Array<aya::maps::MapData, u32>,
     is_window_open: bool,
     interpreter: Interpreter,
     capacity: u32,
@@ -88,18 +86,14 @@ impl Capture {
     pub fn open(options: &Options, now: Time) -> Result<Self, Error> {
         let cgroup = cgroup::find(options.cgroup.as_deref())?;
         let (mut ebpf, lasting) = load::load(options)?;
-        let mut window = Array::try_from(super::maps::take(&mut ebpf, map::WINDOW)?)
-            .map_err(|source| Error::OpenMap { name: map::WINDOW, source: Box::new(source) })?;
-        set(&mut window, u32::from(options.existing_window))?;
         let mut capture = Self {
-            flows: Flows::open(&mut ebpf)?,
+            flows: Flows::open(&mut ebpf, options.existing_window)?,
             overflow: Overflow::open(&mut ebpf)?,
             losses: Losses::open(&mut ebpf)?,
             messages: Messages::open(&mut ebpf),
             ebpf,
             lasting,
             cgroup,
-            window,
             is_window_open: options.existing_window,
             interpreter: Interpreter::default(),
             capacity: options.entries,
@@ -176,7 +170,7 @@ impl Capture {
         if self.is_window_open {
             self.is_window_open = false;
             load::unload(&mut self.ebpf, program::EXISTING)?;
-            set(&mut self.window, 0)?;
+            self.flows.close_window()?;
         }
         Ok(())
     }
@@ -204,10 +198,6 @@ impl fmt::Debug for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Capture").field("cgroup", &self.cgroup).finish_non_exhaustive()
     }
-}
-
-fn set(array: &mut Array<aya::maps::MapData, u32>, value: u32) -> Result<(), Error> {
-    array.set(0, value, 0).map_err(|source| Error::OpenMap { name: map::WINDOW, source: Box::new(source) })
 }
 
 /// The clock that the programs stamp entries with.

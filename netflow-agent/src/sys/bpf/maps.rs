@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, RingBuf};
 use netflow_common::names::map;
+use netflow_common::settings::Settings;
 use netflow_common::{FlowKey, FlowRecord, FlowStats};
 
 use super::Error;
@@ -17,26 +18,42 @@ use super::syscall::{self, Batch};
 pub(super) struct Flows {
     maps: [MapData; 2],
     ledgers: [Ledger; 2],
-    epoch: Array<MapData, u32>,
+    settings: Array<MapData, [u32; 2]>,
     current: usize,
-    epoch_now: u32,
+    told: Settings,
     /// How many more drains read the map that was left at the last swap: a program may have held an entry.
     settling: u32,
     batch: Batch,
 }
 
 impl Flows {
-    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
-        Ok(Self {
+    pub(super) fn open(ebpf: &mut Ebpf, is_window_open: bool) -> Result<Self, Error> {
+        let settings = Array::try_from(take(ebpf, map::SETTINGS)?)
+            .map_err(|source| Error::OpenMap { name: map::SETTINGS, source: Box::new(source) })?;
+        let mut flows = Self {
             maps: [hash_map(ebpf, map::FLOWS[0])?, hash_map(ebpf, map::FLOWS[1])?],
             ledgers: [Ledger::default(), Ledger::default()],
-            epoch: Array::try_from(take(ebpf, map::EPOCH)?)
-                .map_err(|source| Error::OpenMap { name: map::EPOCH, source: Box::new(source) })?,
+            settings,
             current: 0,
-            epoch_now: 0,
+            told: Settings::default(),
             settling: 0,
             batch: Batch::new(FlowKey::LENGTH, FlowStats::LENGTH),
-        })
+        };
+        flows.tell(Settings { window: u32::from(is_window_open), ..flows.told })?;
+        Ok(flows)
+    }
+
+    fn tell(&mut self, settings: Settings) -> Result<(), Error> {
+        self.settings
+            .set(0, settings.words(), 0)
+            .map_err(|source| Error::OpenMap { name: map::SETTINGS, source: Box::new(source) })?;
+        self.told = settings;
+        Ok(())
+    }
+
+    /// Tells the programs that nobody looks for connections older than the agent any more.
+    pub(super) fn close_window(&mut self) -> Result<(), Error> {
+        self.tell(Settings { window: 0, ..self.told })
     }
 
     /// Hands over what was added since the last drain; returns how many entries the map in use has.
@@ -99,11 +116,7 @@ impl Flows {
             source,
         })?;
         self.ledgers[idle].clear();
-        let epoch = self.epoch_now.wrapping_add(1);
-        self.epoch
-            .set(0, epoch, 0)
-            .map_err(|source| Error::OpenMap { name: map::EPOCH, source: Box::new(source) })?;
-        self.epoch_now = epoch;
+        self.tell(Settings { epoch: self.told.epoch.wrapping_add(1), ..self.told })?;
         self.current = idle;
         self.settling = 2;
         Ok(())
