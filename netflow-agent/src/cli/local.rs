@@ -6,16 +6,24 @@ use std::path::Path;
 
 use super::Failure;
 use crate::recording::Reader;
+use crate::sys::clock;
 use crate::sys::store::{self, StoreError};
 use crate::time::{Time, Window};
 
-/// All that a stopped agent has kept.
+/// All that an agent has kept. A running one holds its folder, and is asked through the socket in it.
 pub(super) fn read_folder(folder: &Path, reader: &mut Reader) -> Result<(), Failure> {
     let failed = |error: StoreError| {
         let hint = error.hint();
         hinted(Failure::from(error), hint)
     };
-    let store = store::Reader::open(folder).map_err(failed)?;
+    let socket = folder.join(store::SOCKET);
+    let store = match store::Reader::open(folder) {
+        Err(StoreError::Running { .. }) if socket.exists() => {
+            let all = Window { from: Time::from_seconds(0), to: clock::now() };
+            return read_agent(Some(&socket), all, reader);
+        }
+        opened => opened.map_err(failed)?,
+    };
     let all = Window { from: Time::MIN, to: Time::MAX };
     let (output, input) = io::pipe()?;
     std::thread::scope(|scope| {

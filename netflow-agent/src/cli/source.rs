@@ -22,7 +22,7 @@ pub struct SourceArgs {
     #[arg(long, value_name = "RECORDING", conflicts_with_all = ["state_dir", "agent"])]
     pub input: Vec<PathBuf>,
 
-    /// The state folder of a stopped agent
+    /// The state folder of an agent, running or stopped
     #[arg(long, value_name = "DIR", conflicts_with = "agent")]
     pub state_dir: Option<PathBuf>,
 

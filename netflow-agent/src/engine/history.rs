@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::input::Kinds;
+use super::input::{Kinds, SetBack};
 use crate::manifest::{Object, Pod};
 use crate::recording::Observed;
 use crate::time::Time;
@@ -240,21 +240,22 @@ impl History {
         shed
     }
 
-    /// The wall clock was set back to `now`: what was said to begin later begins now, and what was heard
-    /// later was heard now, or no news would count until the clock is there again.
-    pub(super) fn set_back(&mut self, now: Time) {
+    /// What was noted by the old time is noted by the new one: news that come now would else be older than it.
+    pub(super) fn set_back(&mut self, set_back: SetBack) {
         let mut closed = Vec::new();
         for version in self.current.values_mut() {
-            version.at = version.at.min(now);
-            let begun = version.observed.from;
-            if begun.is_some_and(|begun| begun > now) {
-                if !version.unsaved {
-                    // The store has it under the time that never was.
-                    closed.push(Observed { to: begun, ..version.observed.clone() });
-                }
-                version.observed.from = Some(now);
-                version.unsaved = true;
+            version.at = set_back.of(version.at);
+            let from = version.observed.from;
+            let moved = from.map(|from| set_back.of(from));
+            if moved == from {
+                continue;
             }
+            if !version.unsaved {
+                // The store has it under a time that never was.
+                closed.push(Observed { to: from, ..version.observed.clone() });
+            }
+            version.observed.from = moved;
+            version.unsaved = true;
         }
         for observed in closed {
             self.wait(observed);

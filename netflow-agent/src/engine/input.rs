@@ -27,14 +27,29 @@ pub enum Input {
     },
     /// A drain is complete: the hooks were attached and drained in all of this span.
     Drained(Span),
-    /// The wall clock was set back; it is `at` now.
-    SetBack {
-        at: Time,
-    },
+    /// The wall clock was set back, to now.
+    SetBack(SetBack),
     /// The last `Save` is on disk.
     Saved {
         at: Time,
     },
+}
+
+/// By how much the wall clock was set back, and what it says since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetBack {
+    pub now: Time,
+    pub milliseconds: i64,
+}
+
+impl SetBack {
+    /// A time that was noted before, as the clock says it now: what lies ahead was noted by the old time.
+    pub(super) fn of(self, noted: Time) -> Time {
+        if noted <= self.now {
+            return noted;
+        }
+        Time::from_milliseconds(noted.milliseconds().saturating_sub(self.milliseconds)).min(self.now)
+    }
 }
 
 /// What the inventory learned. Events may come late and in any order; each carries its own time.

@@ -22,7 +22,7 @@ use crate::time::{Hour, Time};
 
 pub use history::Name;
 use history::{History, Step};
-pub use input::{Batch, Change, Input, Kinds, Output, PodCgroup};
+pub use input::{Batch, Change, Input, Kinds, Output, PodCgroup, SetBack};
 use name::{Named, Names};
 
 /// Cause of loss: nobody could say whose socket it was.
@@ -104,12 +104,12 @@ impl Engine {
             Input::Sample(sample) => return self.sample(sample),
             Input::Lost { cause, flows, at } => self.lose(&cause, flows, at),
             Input::Change(change) => return self.change(*change),
-            Input::SetBack { at } => {
-                self.history.set_back(at);
-                self.names.set_back(at);
+            Input::SetBack(set_back) => {
+                self.history.set_back(set_back);
+                self.names.set_back(set_back);
                 for sample in &mut self.waiting {
-                    sample.first = sample.first.min(at);
-                    sample.last = sample.last.min(at);
+                    sample.first = set_back.of(sample.first);
+                    sample.last = set_back.of(sample.last);
                 }
             }
             Input::Cgroups { folders, at } => self.names.place(folders, at),

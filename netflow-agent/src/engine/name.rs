@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::input::PodCgroup;
+use super::input::{PodCgroup, SetBack};
 use super::tenure::{Addresses, Holder};
 use crate::flow::Sample;
 use crate::manifest::{Object, Pod};
@@ -120,15 +120,15 @@ impl Names {
         self.folders.contains_key(&id)
     }
 
-    /// The wall clock was set back to `now`: nothing was seen later than that.
-    pub(super) fn set_back(&mut self, now: Time) {
-        self.addresses.set_back(now);
+    /// What was seen by the old time was seen by the new one.
+    pub(super) fn set_back(&mut self, set_back: SetBack) {
+        self.addresses.set_back(set_back);
         for folder in self.folders.values_mut() {
-            folder.seen = folder.seen.min(now);
+            folder.seen = set_back.of(folder.seen);
         }
         for namespace in self.netns.values_mut() {
-            namespace.seen = namespace.seen.min(now);
-            namespace.since = namespace.since.min(now);
+            namespace.seen = set_back.of(namespace.seen);
+            namespace.since = set_back.of(namespace.since);
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::input::SetBack;
 use crate::manifest::{Node, Object, Pod};
 use crate::time::Time;
 
@@ -98,11 +99,11 @@ impl Addresses {
         self.held.get(&ip).is_some_and(|tenures| tenures.iter().any(pods))
     }
 
-    /// The wall clock was set back to `now`: who is said to come later is here, who went later is gone.
-    pub(super) fn set_back(&mut self, now: Time) {
+    /// Tenures that were noted by the old time hold by the new one.
+    pub(super) fn set_back(&mut self, set_back: SetBack) {
         for tenure in self.held.values_mut().flatten() {
-            tenure.from = tenure.from.min(now);
-            tenure.to = tenure.to.map(|to| to.min(now));
+            tenure.from = set_back.of(tenure.from);
+            tenure.to = tenure.to.map(|to| set_back.of(to));
         }
     }
 

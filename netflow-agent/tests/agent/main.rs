@@ -5,24 +5,23 @@
 #[path = "../support/lab.rs"]
 #[expect(dead_code, reason = "the kernel's tests use more of it")]
 mod lab;
+#[path = "../support/lab_of.rs"]
+mod lab_of;
 #[path = "../support/skip.rs"]
 mod skip;
 #[path = "../support/wait.rs"]
 mod wait;
 
+mod clock;
 mod disk;
+mod doctor;
 mod durable;
+mod folder;
+mod many;
 mod refused;
+mod restricted;
 mod running;
+mod stalled;
 mod traffic;
 
-/// A lab for this test, or a return from it with the reason noted.
-macro_rules! lab_of {
-    ($test:literal, $n_pods:expr) => {
-        match crate::lab::missing() {
-            None => crate::lab::Lab::new($n_pods),
-            Some(reason) => return crate::skip::skip(concat!("agent::", $test), &reason),
-        }
-    };
-}
-use lab_of;
+use lab_of::lab_of;

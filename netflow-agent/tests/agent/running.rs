@@ -23,24 +23,38 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts an agent on the lab's tree and waits until it is ready.
     pub(crate) fn start(lab: &Lab, state: &Path, more: &[&str]) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_netflow-agent")), lab, state, more)
+    }
+
+    /// The same by another program that becomes the agent: it is given the agent's arguments.
+    pub(crate) fn start_by(mut command: Command, lab: &Lab, state: &Path, more: &[&str]) -> Self {
+        command.args(["run", "--query", "off", "--metrics", "off", "--node", "node-a", "--state-dir"]);
+        command.arg(state).arg("--cgroup").arg(lab.cgroup()).args(more);
+        Self::become_by(command, state)
+    }
+
+    /// A command that becomes an agent on this folder; waits until it is ready.
+    pub(crate) fn become_by(mut command: Command, state: &Path) -> Self {
         let log = fs::File::options().create(true).append(true).open(log(state)).expect("a log");
-        let child = Command::new(env!("CARGO_BIN_EXE_netflow-agent"))
-            .args(["run", "--query", "off", "--metrics", "off", "--node", "node-a"])
-            .arg("--state-dir")
-            .arg(state)
-            .arg("--cgroup")
-            .arg(lab.cgroup())
-            .args(more)
+        let child = command
             .env_remove("NODE_NAME")
+            .stdout(Stdio::null())
             .stderr(Stdio::from(log))
             .stdin(Stdio::null())
             .spawn()
             .expect("start the agent");
-        let agent = Self { child, state: state.to_owned() };
+        let mut agent = Self { child, state: state.to_owned() };
         wait::until("the agent is ready", || {
+            let ended = agent.child.try_wait().expect("its state");
+            assert!(ended.is_none(), "{ended:?}: {}", agent.log());
             agent.ask("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.0 200"))
         });
         agent
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(log(&self.state)).unwrap_or_default()
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -86,7 +100,7 @@ impl Agent {
     pub(crate) fn stop(mut self) {
         self.signal(Signal::TERM);
         let status = self.child.wait().expect("the agent ends");
-        assert!(status.success(), "{status}: {}", fs::read_to_string(log(&self.state)).unwrap_or_default());
+        assert!(status.success(), "{status}: {}", self.log());
     }
 
     /// The kernel's ids of the programs that it holds.

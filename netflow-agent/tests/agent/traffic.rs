@@ -11,14 +11,15 @@ use crate::lab::{Lab, Pod};
 use crate::lab_of;
 use crate::running::{Agent, lost, served, stored};
 
-const UID: [&str; 2] = ["00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000001"];
+pub(crate) const UID: [&str; 2] =
+    ["00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000001"];
 
 /// The pods of a lab and their node, as manifests.
-fn manifests(lab: &Lab) -> String {
+pub(crate) fn manifests(lab: &Lab) -> String {
     let pod = |index: usize, name: &str| {
         let Pod { ip4, ip6, .. } = lab.pod(index);
         format!(
-            "---\napiVersion: v1\nkind: Pod\nmetadata: {{namespace: shop, name: {name}, uid: {uid}}}\n\
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{namespace: shop, name: {name}, uid: {uid}, labels: {{app: {name}}}}}\n\
              spec: {{nodeName: node-a, containers: []}}\n\
              status: {{phase: Running, podIPs: [{{ip: \"{ip4}\"}}, {{ip: \"{ip6}\"}}]}}\n",
             uid = UID[index]

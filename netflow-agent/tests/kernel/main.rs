@@ -4,6 +4,8 @@
 
 #[path = "../support/lab.rs"]
 mod lab;
+#[path = "../support/lab_of.rs"]
+mod lab_of;
 #[path = "../support/skip.rs"]
 mod skip;
 #[path = "../support/wait.rs"]
@@ -18,13 +20,4 @@ mod stress;
 mod tcp;
 mod udp;
 
-/// A lab for this test, or a return from it with the reason noted.
-macro_rules! lab_of {
-    ($test:literal, $n_pods:expr) => {
-        match crate::lab::missing() {
-            None => crate::lab::Lab::new($n_pods),
-            Some(reason) => return crate::skip::skip(concat!("kernel::", $test), &reason),
-        }
-    };
-}
-use lab_of;
+use lab_of::lab_of;

@@ -1,8 +1,10 @@
 //! The agent alone under load: its CPU, and its memory over the whole time, with the Services and
-//! EndpointSlices of a cluster of 10,000 pods known. What grows after the first third is an error.
+//! EndpointSlices of a cluster of 10,000 pods known; and its memory once more after a restart. What grows after
+//! the first third is an error, and so is more than the bound.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::agent::{cpu_ticks, map_memory, mib, status};
 use super::arms::{Pods, SERVER, ratio, stop};
@@ -12,6 +14,10 @@ use crate::Outcome;
 const RATE: u64 = 1_000;
 /// Looks at the memory.
 const SLICES: u64 = 6;
+/// What the agent may take, the file's pages and the maps' included.
+const BOUND_KIB: u64 = 30 * 1_024;
+/// One interval and a little: the first drain and what it saves are over.
+const SETTLED: Duration = Duration::from_secs(12);
 /// What the allocator may keep more or less of at any look.
 const NOISE_KIB: u64 = 1_024;
 
@@ -21,7 +27,8 @@ pub(super) fn run(agent: &Path, seconds: u64) -> Outcome {
     let inventory = pods.lab.folder.join("cluster.yaml");
     std::fs::write(&inventory, cluster())?;
     let inventory = inventory.display().to_string();
-    let running = pods.start_agent(agent, &["--existing-window", "0s", "--inventory", &inventory])?;
+    let flags = ["--existing-window", "0s", "--inventory", &inventory];
+    let running = pods.start_agent(agent, &flags)?;
     let before = cpu_ticks(&running)?;
     let (mut made, mut sizes) = (0, Vec::new());
     for number in 1..=SLICES {
@@ -36,9 +43,14 @@ pub(super) fn run(agent: &Path, seconds: u64) -> Outcome {
     let lasted = slice * SLICES;
     println!("CPU at {} connections/s: {:.2} % of a core", made / lasted, ratio(ticks, lasted));
     let anonymous = mib(status(&running, "RssAnon:")?);
-    println!("RSS at most {:.1} MiB, {anonymous:.1} of it not of the file", mib(status(&running, "VmHWM:")?));
+    println!("RSS while it read the manifests: {:.1} MiB at most; now {anonymous:.1} not of a file", mib(status(&running, "VmHWM:")?));
     println!("kernel memory of the maps: {:.1} MiB", mib(map_memory(&running)? / 1_024));
     stop(running)?;
+    let again = pods.start_again(agent, &flags)?;
+    std::thread::sleep(SETTLED);
+    let restarted = status(&again, "VmRSS:")?;
+    println!("RSS after a restart on the same folder: {:.1} MiB", mib(restarted));
+    stop(again)?;
     pods.lab.end()?;
     // The allocator and the first hours' tables settle in the first third.
     let settled = sizes.get(1).copied().unwrap_or_default();
@@ -47,6 +59,10 @@ pub(super) fn run(agent: &Path, seconds: u64) -> Outcome {
         return Err(format!("RSS grew by {:.1} MiB in the last {} s", mib(grown), lasted - 2 * slice).into());
     }
     println!("grown after the first third: {:.1} MiB", mib(grown));
+    let most = sizes.iter().copied().max().unwrap_or_default().max(restarted);
+    if most > BOUND_KIB {
+        return Err(format!("RSS of {:.1} MiB, at most {:.0}", mib(most), mib(BOUND_KIB)).into());
+    }
     Ok(())
 }
 

@@ -63,12 +63,17 @@ impl Pods {
         Ok(Self { lab, client, server })
     }
 
-    /// Starts the agent with more flags, and waits until it answers.
+    /// Starts the agent with more flags on an empty folder, and waits until it answers.
     pub(super) fn start_agent(&self, agent: &Path, flags: &[&str]) -> Result<Child> {
+        // A socket that an agent before left behind would be taken for this one's.
+        drop(std::fs::remove_dir_all(self.lab.folder.join("state")));
+        self.start_again(agent, flags)
+    }
+
+    /// The same on the folder that the last one left when it was stopped.
+    pub(super) fn start_again(&self, agent: &Path, flags: &[&str]) -> Result<Child> {
         let state = self.lab.folder.join("state");
         let socket = state.join("agent.sock");
-        // A socket that an agent before left behind would be taken for this one's.
-        drop(std::fs::remove_dir_all(&state));
         let mut command = self.lab.exec("agent", agent)?;
         command.arg("run").arg("--state-dir").arg(&state).arg("--cgroup").arg(&self.lab.cgroup);
         command.args(["--node", "bench", "--query", "off", "--metrics", "off", "--log", "error"]);

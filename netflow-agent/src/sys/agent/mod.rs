@@ -77,12 +77,11 @@ pub fn run(options: &Options) -> Result<(), AgentError> {
 }
 
 async fn start(options: &Options) -> Result<(), AgentError> {
-    let Opened { store, set_aside } = Store::open(&options.state_dir).map_err(AgentError::Store)?;
+    // What is stored comes first: the manifests mostly say the same again, and what comes last goes first.
+    let Opened { store, resumed, set_aside } = Store::open(&options.state_dir).map_err(AgentError::Store)?;
     if let Some(path) = set_aside {
         tracing::warn!(path = %path.display(), "the store has another layout or is damaged; set aside");
     }
-    // What is stored comes first: the manifests mostly say the same again, and what comes last goes first.
-    let resumed = store.resume().map_err(AgentError::Store)?;
     let objects = options.inventory.as_deref().map(inventory::read).transpose()?;
     let node = node(options.node.as_deref(), objects.as_deref())?;
     let listeners = Listeners::bind(options).await?;

@@ -16,7 +16,7 @@ use super::super::store::{Limits, Store, StoreError};
 use super::shared::{Event, Shared};
 use super::wall::Wall;
 use crate::api::figures::Figures;
-use crate::engine::{Batch, Change, Engine, Input, Output};
+use crate::engine::{Batch, Change, Engine, Input, Output, SetBack};
 use crate::flow::Sample;
 use crate::flow::sum::Span;
 use crate::time::{Hour, Time};
@@ -165,7 +165,7 @@ impl Turn {
         self.figures.clock_steps += 1;
         tracing::warn!(milliseconds = step, "the wall clock was set: times before and after do not compare");
         if step < 0 {
-            drop(self.engine.step(Input::SetBack { at: now }));
+            drop(self.engine.step(Input::SetBack(SetBack { now, milliseconds: step.saturating_neg() })));
         }
     }
 

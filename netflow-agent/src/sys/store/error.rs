@@ -35,8 +35,28 @@ impl StoreError {
                 Some(format!("ask it instead, with --agent {}", socket.display()))
             }
             Self::NoStore { .. } => Some("give the folder that `run --state-dir` was given".to_owned()),
+            Self::Database { source, .. } if matches!(**source, redb::Error::DatabaseAlreadyOpen) => {
+                Some("something is reading it: start again when that is done".to_owned())
+            }
+            _ if self.is_damage() => {
+                Some("the next `run` on this folder sets the file aside and begins a new one".to_owned())
+            }
             Self::Layout { .. } => Some("read it with the version of netflow-agent that wrote it".to_owned()),
             _ => None,
+        }
+    }
+
+    /// Whether the file is no store, or not whole: no later try will read it.
+    pub fn is_damage(&self) -> bool {
+        use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+        match self {
+            Self::Row { .. } => true,
+            Self::Database { source, .. } => match &**source {
+                redb::Error::Corrupted(_) | redb::Error::RepairAborted => true,
+                redb::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+                _ => false,
+            },
+            _ => false,
         }
     }
 

@@ -8,7 +8,8 @@ use crate::time::Hour;
 /// The version of everything below and of `row`.
 pub(super) const LAYOUT: u32 = 1;
 
-pub(super) const FILE: &str = "flows.redb";
+/// The store within the state folder.
+pub const FILE: &str = "flows.redb";
 pub(super) const LOCK: &str = "lock";
 
 /// `layout` -> its version.

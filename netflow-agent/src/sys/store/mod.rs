@@ -12,6 +12,7 @@ mod tests;
 mod write;
 
 pub use error::StoreError;
+pub use layout::FILE;
 pub use read::Reader;
 pub use retain::Limits;
 pub use write::{Opened, Resumed, Store};

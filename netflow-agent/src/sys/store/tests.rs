@@ -129,7 +129,7 @@ fn an_engine_goes_on_where_the_store_ended() {
     let objects = vec![pod("gone", HOUR, Some(HOUR + 1)), pod("open", HOUR, None)];
     first.save(&batch(HOUR, vec![flow(HOUR, 0, 2, 1)], objects)).expect("saved");
     drop(first);
-    let resumed = store(folder.path()).resume().expect("what was stored");
+    let resumed = Store::open(folder.path()).expect("the store opens").resumed;
     assert_eq!(resumed.next_seq, [(Hour::from_index(HOUR), 1)].into());
     assert_eq!(resumed.open, [pod("open", HOUR, None)]);
 }
@@ -170,7 +170,7 @@ fn a_folder_without_a_store_is_said_to_be_none() {
 
 #[test]
 fn another_layout_and_a_damaged_file_are_set_aside_not_misread() {
-    let damage: [fn(&Path); 4] = [
+    let damage: [fn(&Path); 5] = [
         |file| std::fs::write(file, b"no store at all, but long enough to be looked at").expect("written"),
         |file| {
             let bytes = std::fs::read(file).expect("read");
@@ -178,18 +178,26 @@ fn another_layout_and_a_damaged_file_are_set_aside_not_misread() {
         },
         |file| relabel(file, layout::LAYOUT + 1),
         |file| relabel(file, 0),
+        |file| {
+            let database = redb::Database::open(file).expect("opens");
+            let write = database.begin_write().expect("begins");
+            let mut objects = write.open_table(layout::OBJECTS).expect("a table");
+            objects.insert(&b"no key"[..], (i64::MAX, &b"no line"[..])).expect("inserted");
+            drop(objects);
+            write.commit().expect("committed");
+        },
     ];
     for (case, damage) in damage.iter().enumerate() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut first = store(folder.path());
         first.save(&batch(HOUR, vec![flow(HOUR, 0, 2, 1)], Vec::new())).expect("saved");
         drop(first);
-        damage(&folder.path().join(layout::FILE));
+        damage(&folder.path().join(FILE));
         let opened = Store::open(folder.path()).unwrap_or_else(|error| panic!("case {case}: {error:?}"));
         let aside = opened.set_aside.unwrap_or_else(|| panic!("case {case}: nothing was set aside"));
         assert!(aside.exists());
         let mut store = opened.store;
-        assert_eq!(store.resume().expect("an empty store"), Resumed::default());
+        assert_eq!(opened.resumed, Resumed::default());
         store.save(&batch(HOUR, vec![flow(HOUR, 0, 3, 1)], Vec::new())).expect("saved");
         assert_eq!(recording(&lines(&store.reader(), Window::ALL)).flows.len(), 1);
     }
@@ -206,7 +214,7 @@ fn relabel(file: &Path, version: u32) {
 fn a_newer_layout_is_not_read_by_an_older_version() {
     let folder = tempfile::tempdir().expect("a folder");
     drop(store(folder.path()));
-    relabel(&folder.path().join(layout::FILE), 7);
+    relabel(&folder.path().join(FILE), 7);
     let error = Reader::open(folder.path()).expect_err("layout 7");
     assert!(matches!(error, StoreError::Layout { found: 7, .. }), "{error}");
 }

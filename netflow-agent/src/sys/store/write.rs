@@ -17,8 +17,8 @@ use crate::flow::{Coverage, Flow};
 use crate::recording::{self, Observed};
 use crate::time::{Hour, Time};
 
-/// Memory that redb may keep pages in; its default is 1 GiB.
-pub(super) const CACHE_BYTES: usize = 4 << 20;
+/// Memory that redb may keep pages in; its default is 1 GiB. The kernel caches the file anyway.
+pub(super) const CACHE_BYTES: usize = 1 << 20;
 
 /// A state folder that is ours until this is dropped.
 #[derive(Debug)]
@@ -29,10 +29,12 @@ pub struct Store {
     _lock: File,
 }
 
-/// A folder just opened, and a store of another layout that was found in it and set aside.
+/// A folder just opened, where its engine goes on, and a store of another layout, or a damaged one, that was found
+/// in it and set aside.
 #[derive(Debug)]
 pub struct Opened {
     pub store: Store,
+    pub resumed: Resumed,
     pub set_aside: Option<PathBuf>,
 }
 
@@ -49,14 +51,23 @@ impl Store {
         make(folder).map_err(|source| at("make the state folder", folder, source))?;
         let lock = lock(folder)?;
         let path = folder.join(FILE);
-        let set_aside = if layout(&path)? == LAYOUT { None } else { Some(set_aside(&path)?) };
-        let database = open(&path)?;
-        let database = Arc::new(Mutex::new(Some(Arc::new(database))));
-        Ok(Opened { store: Self { folder: folder.to_owned(), database, _lock: lock }, set_aside })
+        let mut aside = if layout(&path)? == LAYOUT { None } else { Some(set_aside(&path)?) };
+        let database = Arc::new(Mutex::new(Some(Arc::new(open(&path)?))));
+        let store = Self { folder: folder.to_owned(), database, _lock: lock };
+        let resumed = match store.resume() {
+            // It opens, and holds what this version never wrote.
+            Err(error) if error.is_damage() => {
+                store.close();
+                aside = Some(set_aside(&path)?);
+                store.resume()?
+            }
+            resumed => resumed?,
+        };
+        Ok(Opened { store, resumed, set_aside: aside })
     }
 
     /// What the engine must know to go on.
-    pub fn resume(&self) -> Result<Resumed, StoreError> {
+    fn resume(&self) -> Result<Resumed, StoreError> {
         let database = self.database()?;
         let failed = |source: redb::Error| self.failed("read", source);
         let mut resumed = Resumed::default();
@@ -90,9 +101,14 @@ impl Store {
         });
         if saved.is_err() {
             // After a failed write redb refuses everything until it is opened again.
-            *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.close();
         }
         saved
+    }
+
+    /// The next use opens it again.
+    fn close(&self) {
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Reads what is stored, while it is written to.
