@@ -77,6 +77,20 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Nothing was heard later than now: what says so was dated by a clock that has been set back since.
+    #[must_use]
+    pub fn no_later_than(mut self, now: Time) -> Self {
+        match &mut self {
+            Self::Listed { at, .. } | Self::Applied { at, .. } | Self::Deleted { at, .. } => {
+                *at = (*at).min(now);
+            }
+            Self::Gateways { .. } => {}
+        }
+        self
+    }
+}
+
 /// Which kinds a list speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kinds {

@@ -151,8 +151,9 @@ impl Turn {
         if !matches!(change, Change::Gateways { .. }) {
             self.figures.inventory_stale = false;
         }
-        if let Output::Save(batch) = self.engine.step(Input::Change(Box::new(change))) {
-            drop(self.save(&batch, clock::now()));
+        let now = clock::now();
+        if let Output::Save(batch) = self.engine.step(Input::Change(Box::new(change.no_later_than(now)))) {
+            drop(self.save(&batch, now));
         }
         self.objects_changed = true;
         self.figures.inventory_known = self.shared.inventory_known();
@@ -255,7 +256,7 @@ impl Turn {
             Ok(()) => {
                 self.figures.saves += 1;
                 if std::mem::take(&mut self.figures.store_failing) {
-                    tracing::info!("the state folder can be written again; nothing that waited was lost");
+                    tracing::info!("the state folder can be written again; what waited is saved");
                 }
                 drop(self.engine.step(Input::Saved { at }));
                 self.shared.tell(batch);

@@ -51,11 +51,16 @@ async fn connect(from: &Kubernetes) -> Result<kube::Client, cluster::Error> {
     }
 }
 
+/// Objects that are read before the words of those that went are forgotten.
+const FORGET: u32 = 4_096;
+
 /// Lists that have begun and not ended, by kind.
 #[derive(Default)]
 struct Lists {
     open: BTreeMap<Kind, Vec<Object>>,
     words: Words,
+    /// Objects read since unused words were forgotten.
+    read: u32,
     failing: bool,
     /// Kinds that the API server refuses: what it tells of others does not make up for them.
     refused: BTreeSet<Kind>,
@@ -95,7 +100,6 @@ impl Lists {
             Seen::Delete(value) => Some(Change::Deleted { object: self.object(kind, &value)?, at }),
             Seen::ListEnded => {
                 let objects = self.open.remove(&kind).unwrap_or_default();
-                self.words.forget_unused();
                 tracing::info!(kind = kind.as_str(), objects = objects.len(), "listed");
                 Some(Change::Listed { kinds: Kinds::One(kind.as_str().into()), objects, at })
             }
@@ -114,6 +118,12 @@ impl Lists {
     }
 
     fn object(&mut self, kind: Kind, value: &Value) -> Option<Object> {
+        // Every pod brings a name and a UID, and takes them with it when it goes.
+        self.read += 1;
+        if self.read > FORGET {
+            self.read = 0;
+            self.words.forget_unused();
+        }
         match manifest::object_from_value(value, &mut self.words) {
             Ok(object) => Some(object),
             Err(error) => {
