@@ -119,7 +119,7 @@ fn filter() -> Vec<libc::sock_filter> {
     const KILL: u32 = 0x8000_0000;
     const X86_64: u32 = 0xc000_003e;
     const NAMESPACES: u32 = 0x7e02_0000;
-    let (eperm, enosys) = (ERRNO | 1, ERRNO | 38);
+    let (eperm, enosys) = (ERRNO | 0x01, ERRNO | 0x26);
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let call = |number: libc::c_long| u32::try_from(number).expect("a small number");
     let mut filter = vec![
@@ -225,7 +225,7 @@ fn two_capabilities_and_a_read_only_world_are_enough() {
     let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", agent.pid())).expect("its mounts");
     let cgroup = lab.cgroup().display().to_string();
     for path in ["/", &cgroup] {
-        let mount = mounts.lines().filter(|line| line.split(' ').nth(4) == Some(path)).next_back();
+        let mount = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some(path));
         let options = mount.and_then(|mount| mount.split(' ').nth(5)).unwrap_or_default();
         assert!(options.split(',').any(|option| option == "ro"), "{path}: {mount:?}");
     }
