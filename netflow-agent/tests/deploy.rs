@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+#[path = "support/naive.rs"]
+#[expect(dead_code, reason = "other suites judge more of it")]
+mod naive;
 #[path = "support/skip.rs"]
 mod skip;
 #[path = "support/tools.rs"]
@@ -190,6 +193,52 @@ fn the_pod_has_two_capabilities_and_no_way_to_more() {
         "{:?}",
         query.collect::<Vec<_>>()
     );
+}
+
+/// Judged by the naive reading: scrapes come in, the API server is reached, and nothing else.
+#[test]
+fn the_agents_own_policy_leaves_it_what_it_needs() {
+    let Some(kubectl) = kubectl("the_agents_own_policy_leaves_it_what_it_needs") else { return };
+    let base = objects(&run(&kubectl, &["kustomize", "base"]));
+    let of = |kind: &str| base[&(kind.to_owned(), "netflow-agent".to_owned())].clone();
+    let template = &of("DaemonSet")["spec"]["template"];
+    let labels = serde_json::from_value(template["metadata"]["labels"].clone()).expect("labels");
+    let ports = template["spec"]["containers"][0]["ports"].as_array().expect("ports").iter();
+    let port = |port: &Value| {
+        let text = |field: &str| port[field].as_str().expect("a port says it").to_owned();
+        (
+            text("name"),
+            text("protocol"),
+            u16::try_from(port["containerPort"].as_u64().expect("a number")).expect("a port"),
+        )
+    };
+    let pod = |namespace: &str, name: &str, last: u8| naive::Pod {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        ips: vec![[10, 244, 1, last].into()],
+        ..naive::Pod::default()
+    };
+    let agent = naive::Pod { labels, ports: ports.map(port).collect(), ..pod("netflow", "agent", 2) };
+    let policies = vec![serde_json::from_value(of("NetworkPolicy")).expect("a NetworkPolicy")];
+    let cluster = naive::Cluster {
+        pods: vec![agent, pod("monitoring", "prometheus", 3)],
+        policies,
+        ..naive::Cluster::default()
+    };
+    let (agent, prometheus) = (naive::End::Pod(0), naive::End::Pod(1));
+    let api = naive::End::Address([192, 0, 2, 1].into());
+    for (from, to, port, verdict) in [
+        (prometheus, agent, 9464, "allowed"),
+        // Reached by the kubelet on the pod's loopback, which no policy sees.
+        (prometheus, agent, 9465, "denied"),
+        (api, agent, 9464, "denied"),
+        (agent, api, 443, "allowed"),
+        (agent, api, 6443, "allowed"),
+        (agent, api, 80, "denied"),
+        (agent, prometheus, 9090, "denied"),
+    ] {
+        assert_eq!(naive::judge(&cluster, from, to, port, "TCP")[2], verdict, "{from:?} {to:?} {port}");
+    }
 }
 
 #[test]

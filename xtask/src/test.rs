@@ -23,6 +23,10 @@ pub(crate) struct Args {
     /// The tests on a real cluster, and only those: brings it up, and down again
     #[arg(long)]
     cluster: bool,
+
+    /// With --cluster: build the image unoptimised, and leave that line of README.md out
+    #[arg(long, requires = "cluster")]
+    quick: bool,
 }
 
 #[derive(Debug, Default)]
@@ -32,12 +36,12 @@ struct Count {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let executables = if args.cluster { cluster()? } else { cargo::build(&["test", "--quiet", "--locked", "--no-run"], true)? };
+    let executables = if args.cluster { cluster(args.quick)? } else { cargo::build(&["test", "--quiet", "--locked", "--no-run"], true)? };
     let skips = SkipFile::create()?;
     let mut total = Count::default();
     let mut broken = Vec::new();
     for executable in &executables {
-        let count = run_executable(executable, &skips.path, args.filter.as_deref(), &mut broken)?;
+        let count = run_executable(executable, &skips.path, args, &mut broken)?;
         total.passed += count.passed;
         total.failed += count.failed;
     }
@@ -61,8 +65,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 /// The image goes into the cluster, so it is built first, as it is released.
-fn cluster() -> Result<Vec<Executable>, Box<dyn std::error::Error>> {
-    image::make("release")?;
+fn cluster(quick: bool) -> Result<Vec<Executable>, Box<dyn std::error::Error>> {
+    image::make(if quick { "dev" } else { "release" })?;
     let arguments =
         ["test", "--quiet", "--locked", "--no-run", "--package", "netflow-agent", "--features", "test-cluster", "--test", "cluster"];
     cargo::build(&arguments, true)
@@ -71,7 +75,7 @@ fn cluster() -> Result<Vec<Executable>, Box<dyn std::error::Error>> {
 fn run_executable(
     executable: &Executable,
     skips: &Path,
-    filter: Option<&str>,
+    args: &Args,
     broken: &mut Vec<String>,
 ) -> Result<Count, Box<dyn std::error::Error>> {
     let mut command = if PRIVILEGED.contains(&executable.target.as_str()) {
@@ -81,7 +85,10 @@ fn run_executable(
     };
     command.current_dir(&executable.package).env("CARGO_MANIFEST_DIR", &executable.package);
     command.env("NETFLOW_IMAGE", image::path());
-    command.env("NETFLOW_SKIPS", skips).args(filter).stdin(Stdio::null());
+    command.env("NETFLOW_SKIPS", skips).args(args.filter.as_deref()).stdin(Stdio::null());
+    if args.quick {
+        command.env("NETFLOW_QUICK", "true");
+    }
     let package = executable.package.file_name().unwrap_or_default().to_string_lossy();
     let name = format!("{package} {} {}", executable.kind, executable.target);
 
@@ -89,6 +96,9 @@ fn run_executable(
     let text = String::from_utf8_lossy(&output.stdout);
     let count = count(&text);
     if output.status.success() {
+        if args.cluster {
+            print!("{text}");
+        }
         println!("{name}: {} passed", count.passed);
         return Ok(count);
     }
@@ -111,7 +121,7 @@ fn privileged(path: &Path) -> Command {
         let may = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
         if may.is_ok_and(|status| status.success()) {
             let mut command = Command::new("sudo");
-            command.args(["-n", "--preserve-env=CI,NETFLOW_IMAGE,NETFLOW_SKIPS,CARGO_MANIFEST_DIR", "--"]).arg(path);
+            command.args(["-n", "--preserve-env=CI,NETFLOW_IMAGE,NETFLOW_QUICK,NETFLOW_SKIPS,CARGO_MANIFEST_DIR", "--"]).arg(path);
             return command;
         }
     }

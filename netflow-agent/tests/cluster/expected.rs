@@ -82,4 +82,26 @@ fn with_kind_first(about: &str) -> String {
 }
 
 /// What `audit` of the generated policies must find in the cluster, and nothing besides: finding and object.
-pub(crate) const FINDINGS: &[&str] = &["hidden-client NetworkPolicy shop/web-deployment ingress[0]"];
+pub(crate) const FINDINGS: &[&str] = &[
+    // The NodePort Service, and who comes from another namespace: known, and allowed knowingly.
+    "hidden-client NetworkPolicy shop/web-deployment ingress[0]",
+    "cross-namespace-label NetworkPolicy billing/web-deployment ingress[0].from[0]",
+    "cross-namespace-label NetworkPolicy billing/web-deployment ingress[0].from[1]",
+    "cross-namespace-label NetworkPolicy billing/web-deployment ingress[0].from[2]",
+    // `blink` is gone when it is asked, and its flows with it.
+    "selects-nothing NetworkPolicy billing/web-deployment ingress[0] peer 0",
+    "selects-nothing NetworkPolicy ops/blink-pod",
+    "unused-rule NetworkPolicy ops/blink-pod egress[0]",
+    "unused-rule NetworkPolicy ops/blink-pod egress[1]",
+    // `monitor` is on the host's network.
+    "host-network NetworkPolicy ops/default-deny-all",
+    // The cluster's own namespaces, for which nothing was generated: DNS without policies, and the policy of the
+    // agents, which lets anybody scrape, nobody did, and reaches the API server wherever it is by its address.
+    "namespace-without-policy Namespace kube-system",
+    "metadata-reachable Namespace kube-system",
+    "over-broad NetworkPolicy netflow/netflow-agent ingress[0].from[0]",
+    "over-broad NetworkPolicy netflow/netflow-agent egress[0]",
+    "half-open netflow/daemonset/netflow-agent",
+    "egress-without-dns netflow/daemonset/netflow-agent",
+    "unused-rule NetworkPolicy netflow/netflow-agent ingress[0]",
+];

@@ -130,7 +130,7 @@ pub(crate) fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{File, full_name, image, tar};
+    use super::{File, Label, full_name, image, tar};
 
     #[test]
     fn a_name_gets_its_registry() {
@@ -152,6 +152,16 @@ mod tests {
             image("netflow-agent:1", "amd64", &[], &[file]).expect("plain JSON")
         };
         assert_eq!(make(), make());
+    }
+
+    #[test]
+    fn config_and_manifest_carry_the_labels() {
+        let file = File { path: "netflow-agent", mode: 0o755, bytes: vec![7; 1_000] };
+        let label = Label { key: "org.opencontainers.image.version", value: "9.8.7".to_owned() };
+        let archive = image("netflow-agent:1", "amd64", &[label], &[file]).expect("plain JSON");
+        let text = String::from_utf8_lossy(&archive);
+        assert_eq!(text.matches(r#""org.opencontainers.image.version":"9.8.7""#).count(), 2);
+        assert!(text.contains(r#""Entrypoint":["/netflow-agent"]"#) && text.contains(r#""User":"0:0""#));
     }
 
     #[test]

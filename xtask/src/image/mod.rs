@@ -126,3 +126,31 @@ fn labels(version: &str) -> Vec<Label> {
     }
     labels
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{labels, program};
+
+    /// Nobody builds it here: what can be read off it is the same program, started the same way.
+    #[test]
+    fn the_containerfile_makes_the_same_image() {
+        let read = |path: &str| std::fs::read_to_string(program::root().join(path)).expect("part of the repository");
+        let text = read("deploy/Containerfile");
+        let pinned = read("Cargo.toml");
+        let pinned = pinned.lines().find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"'));
+        let version = pinned.expect("the workspace pins its toolchain");
+        assert!(text.contains(&format!("/rust:{version}")), "it builds with Rust {version}");
+        let (build, image) = text.split_once("FROM scratch\n").expect("the image starts from nothing");
+        for words in ["--locked --release --package netflow-agent", "+crt-static", "strip=symbols", "LICENSE /image/LICENSE"] {
+            assert!(build.contains(words), "{words}");
+        }
+        for words in ["COPY --from=build /image/ /", "USER 0:0", "WORKDIR /", "ENTRYPOINT [\"/netflow-agent\"]"] {
+            assert!(image.lines().any(|line| line == words), "{words}");
+        }
+        let own = labels(version);
+        for key in ["title", "description", "licenses", "source"] {
+            let label = own.iter().find(|label| label.key.ends_with(key)).expect("an image says it");
+            assert!(image.contains(&format!("{}=\"{}\"", label.key, label.value)), "{}", label.key);
+        }
+    }
+}

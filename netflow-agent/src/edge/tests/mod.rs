@@ -10,6 +10,7 @@ use crate::identity::Inventory;
 use crate::recording::{Reader, Recording};
 use crate::time::Window;
 
+mod pods;
 mod reuse;
 mod service;
 
@@ -41,15 +42,27 @@ fn times(words: &[&str]) -> String {
     field("from", from) + &field("to", to)
 }
 
-/// `pod NAME IP NODE [FROM-TO] [host]`, behind a Deployment of its name whose ReplicaSet is not known.
+/// `pod NAME IP[,IP] NODE [FROM-TO] [host] [evicted] [unready] [app=LABEL]`, behind a Deployment of its name whose
+/// ReplicaSet is not known.
 fn pod(text: &mut String, [name, ip, node]: [&str; 3], more: &[&str]) {
     let owner = format!(
         r#"[{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"{name}-5d","uid":"r","controller":true}}]"#
     );
     let host = if more.contains(&"host") { r#","hostNetwork":true"# } else { "" };
     let span = times(more);
+    let label = more.iter().find_map(|word| word.strip_prefix("app=")).unwrap_or(name);
+    let ips: Vec<String> = ip.split(',').map(|ip| format!(r#"{{"ip":"{ip}"}}"#)).collect();
+    let ips = ips.join(",");
+    let ip = ip.split(',').next().unwrap_or_default();
+    // Evicted, a pod may lack the states of its containers.
+    let phase = if more.contains(&"evicted") { r#","phase":"Failed","reason":"Evicted""# } else { "" };
+    let ready = if more.contains(&"unready") {
+        r#","phase":"Running","conditions":[{"type":"Ready","status":"False"}]"#
+    } else {
+        ""
+    };
     let json = format!(
-        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"namespace":"n","name":"{name}-5d-x","uid":"{name}","labels":{{"app":"{name}","pod-template-hash":"5d"}},"ownerReferences":{owner}}},"spec":{{"nodeName":"{node}"{host},"containers":[{{"ports":[{{"name":"http","containerPort":8080}}]}}]}},"status":{{"podIP":"{ip}"}}}}"#
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"namespace":"n","name":"{name}-5d-x","uid":"{name}","labels":{{"app":"{label}","pod-template-hash":"5d"}},"ownerReferences":{owner}}},"spec":{{"nodeName":"{node}"{host},"containers":[{{"ports":[{{"name":"http","containerPort":8080}}]}}]}},"status":{{"podIP":"{ip}","podIPs":[{ips}]{phase}{ready}}}}}"#
     );
     object(text, &span, &json);
 }
