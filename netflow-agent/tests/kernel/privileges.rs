@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use netflow_agent::sys::bpf::require::OLDEST;
 use netflow_agent::sys::bpf::{Capture, Error, Options};
 
 use crate::lab_of;
@@ -89,4 +90,18 @@ fn a_private_cgroup_namespace_still_finds_the_nodes_tree() {
     let name = "privileges::a_private_cgroup_namespace_still_finds_the_nodes_tree";
     let lab = lab_of!("privileges::a_private_cgroup_namespace_still_finds_the_nodes_tree", 0);
     assert_passed(&run_again(name, lab.cgroup(), &["unshare", "-C", "--"]));
+}
+
+#[test]
+fn the_stated_minimum_holds() {
+    let lab = lab_of!("privileges::the_stated_minimum_holds", 0);
+    let opened = open(lab.cgroup());
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    match opened {
+        Ok(_capture) => assert!(version >= OLDEST, "{release} is older than what is stated"),
+        Err(Error::Kernel { .. }) => assert!(version < OLDEST, "{release} is not too old"),
+        Err(error) => panic!("{}", chain(&error)),
+    }
 }
