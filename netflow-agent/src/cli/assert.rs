@@ -24,9 +24,6 @@ A file of assertions:
     expect: denied      # or allowed
     reason: only the backend talks to the database")]
 pub struct Args {
-    #[command(flatten)]
-    judged: JudgedArgs,
-
     /// A file of assertions (YAML); may be repeated
     #[arg(long, value_name = "FILE", required_unless_present = "from", conflicts_with_all = ["from", "to", "port"])]
     assertions: Vec<PathBuf>,
@@ -48,6 +45,9 @@ pub struct Args {
 
     #[command(flatten)]
     expect: Expect,
+
+    #[command(flatten)]
+    judged: JudgedArgs,
 }
 
 #[derive(Debug, clap::Args)]

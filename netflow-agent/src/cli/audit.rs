@@ -64,8 +64,6 @@ pub struct Args {
     of: Vec<String>,
     #[command(flatten)]
     files: Files,
-    #[command(flatten)]
-    source: SourceArgs,
     /// The namespace of names without one
     #[arg(short, long)]
     namespace: Option<String>,
@@ -82,6 +80,9 @@ pub struct Args {
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 /// `key=value,key2=value2`, as kubectl's `-l`.

@@ -22,12 +22,6 @@ Examples:
   netflow-agent backtest --input cluster.jsonl --curve
   netflow-agent backtest --input cluster.jsonl --external budget=8 --review review.yaml")]
 pub struct Args {
-    #[command(flatten)]
-    source: SourceArgs,
-
-    #[command(flatten)]
-    policies: PolicyArgs,
-
     /// The share of the window's hours to learn from
     #[arg(long, value_name = "SHARE", default_value = "0.7", value_parser = share)]
     split: u32,
@@ -35,6 +29,12 @@ pub struct Args {
     /// Split before each hour: how many edges were known by then, and what of the rest would have broken
     #[arg(long, conflicts_with = "split")]
     curve: bool,
+
+    #[command(flatten)]
+    policies: PolicyArgs,
+
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 /// Points of a curve, at most: a month of hours would take a month of generating.

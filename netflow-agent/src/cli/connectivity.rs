@@ -11,12 +11,12 @@ use crate::render::connectivity::{self as render, Rows};
   netflow-agent connectivity -f manifests/ -n shop -o text
   netflow-agent connectivity -f manifests/ -o json | jq -c 'select(.destination.name == \"db\")'")]
 pub struct Args {
-    #[command(flatten)]
-    judged: JudgedArgs,
-
     /// How to write it; `text` is plain sentences
     #[arg(short = 'o', long, value_enum, default_value_t)]
     output: Output,
+
+    #[command(flatten)]
+    judged: JudgedArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]

@@ -40,11 +40,12 @@ pub struct Args {
     after: PathBuf,
     #[command(flatten)]
     files: Files,
-    #[command(flatten)]
-    source: SourceArgs,
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 /// The word for the policies of the source.

@@ -18,12 +18,12 @@ const LONGEST_LINE: u64 = 1 << 20;
   echo '{\"from\":\"shop/deploy/web\",\"to\":\"shop/sts/db\",\"port\":5432,\"protocol\":\"TCP\"}' |
     netflow-agent evaluate -f manifests/ --queries -")]
 pub struct Args {
-    #[command(flatten)]
-    judged: JudgedArgs,
-
     /// Questions, one JSON object a line: from, to, port, protocol; `-` is standard input
     #[arg(long, value_name = "FILE")]
     queries: PathBuf,
+
+    #[command(flatten)]
+    judged: JudgedArgs,
 }
 
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {

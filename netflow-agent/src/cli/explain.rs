@@ -13,9 +13,6 @@ use crate::render::explain::{self, Question};
   netflow-agent explain -f manifests/ --from shop/web-0 --to shop/db-0 --port 5432
   netflow-agent explain -f manifests/ -n shop --from deploy/web --to 203.0.113.7 --port 443")]
 pub struct Args {
-    #[command(flatten)]
-    judged: JudgedArgs,
-
     /// Who connects: `namespace/pod`, `namespace/kind/name` or an address
     #[arg(long, value_name = "END")]
     from: String,
@@ -30,6 +27,9 @@ pub struct Args {
 
     #[arg(long, default_value = "TCP", value_parser = parse_protocol)]
     protocol: Protocol,
+
+    #[command(flatten)]
+    judged: JudgedArgs,
 }
 
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {

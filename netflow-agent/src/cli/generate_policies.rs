@@ -29,12 +29,6 @@ Examples:
   netflow-agent generate-policies --input cluster.jsonl --review review.yaml --evidence full
   netflow-agent generate-policies --input cluster.jsonl --suggest-review > review.yaml")]
 pub struct Args {
-    #[command(flatten)]
-    source: SourceArgs,
-
-    #[command(flatten)]
-    policies: PolicyArgs,
-
     /// Print a review file with an entry for each gap instead of policies
     #[arg(long, conflicts_with_all = ["output", "output_dir"])]
     suggest_review: bool,
@@ -70,6 +64,12 @@ pub struct Args {
     /// List every gap instead of the first five of each kind
     #[arg(long)]
     all_gaps: bool,
+
+    #[command(flatten)]
+    policies: PolicyArgs,
+
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -105,4 +105,20 @@ mod tests {
     fn no_flag_of_a_verb_is_there_twice() {
         <Command as clap::CommandFactory>::command().debug_assert();
     }
+
+    /// A flag that follows a flattened group in its struct would be shown under that group's heading.
+    #[test]
+    fn a_group_of_flags_is_the_same_at_every_verb() {
+        let command = <Command as clap::CommandFactory>::command();
+        for heading in ["Where the data comes from", "The cluster"] {
+            let group = |verb: &clap::Command| -> Vec<String> {
+                let flags = verb.get_arguments().filter(|flag| flag.get_help_heading() == Some(heading));
+                flags.map(|flag| flag.get_id().to_string()).collect()
+            };
+            let groups: Vec<_> =
+                command.get_subcommands().map(group).filter(|group| !group.is_empty()).collect();
+            assert!(groups.len() > 5, "{heading}: the verbs that read flows have it");
+            assert!(groups.iter().all(|group| *group == groups[0]), "{heading}: {groups:?}");
+        }
+    }
 }
