@@ -83,8 +83,10 @@ pub(super) fn run(args: &Args) -> Outcome {
         return Err("qemu-system-x86_64 is missing: install the package qemu-system-x86".into());
     }
     let kernels = kernels(args)?;
-    let tests = cargo::build(&["test", "--no-run", "--package", "netflow-agent", "--test", "kernel"], true)?;
-    let test = &tests.first().ok_or("cargo built no kernel tests")?.path;
+    // The whole workspace, as `cargo xtask test` builds it: one package alone would be built a second time.
+    let tests = cargo::build(&["test", "--quiet", "--locked", "--no-run"], true)?;
+    let is_wanted = |built: &&cargo::Executable| built.kind == "test" && built.target == "kernel";
+    let test = &tests.iter().find(is_wanted).ok_or("cargo built no kernel tests")?.path;
     let folder = program::root().join("target/kernel-vm");
     fs::create_dir_all(&folder)?;
     let mut rows = Vec::new();
