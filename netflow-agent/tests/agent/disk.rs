@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::lab_of;
 use crate::running::{Agent, lost, served, stored};
-use crate::traffic::converse;
+use crate::traffic::{converse, manifests};
 use crate::wait;
 
 /// A small file system of its own, unmounted when dropped.
@@ -36,7 +36,10 @@ fn a_full_disk_stops_nothing_and_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().join("state");
     let _disk = Disk::mount(&state, "4m");
-    let agent = Agent::start(&lab, &state, &["--interval", "100ms"]);
+    let inventory = folder.path().join("cluster.yaml");
+    fs::write(&inventory, manifests(&lab)).expect("manifests");
+    let path = inventory.to_string_lossy();
+    let agent = Agent::start(&lab, &state, &["--interval", "100ms", "--inventory", &path]);
     converse(lab.pod(0), lab.pod(1), 8080, 10);
     assert_eq!(served(&agent.export(), 8080), 10);
 
@@ -50,6 +53,9 @@ fn a_full_disk_stops_nothing_and_loses_nothing() {
     }
     wait::until("it says that it cannot write", || agent.metric("netflow_store_failing") == 1);
     assert!(agent.ask("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.0 200")), "still ready");
+    // What changes meanwhile waits beside the flows.
+    fs::write(&inventory, manifests(&lab).replace("name: db,", "name: cache,")).expect("manifests");
+    wait::until("the inventory is read again", || agent.log().contains("the inventory changed"));
     converse(lab.pod(0), lab.pod(1), 8080, 10);
 
     drop(file);
@@ -58,6 +64,11 @@ fn a_full_disk_stops_nothing_and_loses_nothing() {
     let recording = agent.export();
     let of_ports: u64 = listen.map(|port| served(&recording, 10_000 + port)).sum();
     assert_eq!((served(&recording, 8080), of_ports, lost(&recording)), (20, 1_500, 0));
+    let ended = |name: &str| {
+        let versions = recording.objects.iter().filter(|it| &*it.object.meta().name == name);
+        versions.map(|it| it.to.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!([ended("db"), ended("cache"), ended("web")], [vec![true], vec![false], vec![false]]);
     agent.stop();
     assert_eq!(served(&stored(&state), 8080), 20);
 }

@@ -13,6 +13,7 @@ mod skip;
 mod wait;
 
 mod clock;
+mod company;
 mod disk;
 mod doctor;
 mod durable;

@@ -105,5 +105,5 @@ fn when_the_capture_is_dropped_nothing_stays_attached() {
     let capture = Observed::start(&lab);
     assert!(found().starts_with("10 of others"), "{}", found());
     drop(capture);
-    assert!(found().starts_with("0 of others"), "{}", found());
+    assert!(found().starts_with("none of others"), "{}", found());
 }

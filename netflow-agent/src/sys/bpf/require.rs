@@ -162,7 +162,10 @@ fn company(folder: &Path) -> Check {
             }
         }
     }
-    Check::good("programs", format!("{n_others} of others at our hooks, all of which allow company"))
+    match n_others {
+        0 => Check::good("programs", "none of others at our hooks"),
+        n => Check::good("programs", format!("{n} of others at our hooks, all of which allow company")),
+    }
 }
 
 /// Loads everything with small maps, attaches nothing and lets it go.
@@ -170,7 +173,11 @@ fn trial() -> Check {
     let options = Options { entries: 64, ring_bytes: 4_096, ..Options::default() };
     match load::load(&options) {
         Ok((_ebpf, names)) => Check::good("load", format!("{} programs load", names.len() + 1)),
-        Err(error) => Check::missing("load", chain(&error), error.hint().unwrap_or("see the cause")),
+        Err(error) => {
+            let fix =
+                "the programs need CAP_BPF and CAP_NET_ADMIN: mend what is missing above, then see the cause";
+            Check::missing("load", chain(&error), fix)
+        }
     }
 }
 
@@ -179,11 +186,20 @@ fn not_seen() -> Check {
     Check::limited("not seen", found, "none: their flows are absent from every answer, never guessed")
 }
 
-/// An error with its causes, the first line of each: the verifier's log has thousands.
+/// An error with its causes, the first line of each: the verifier's log has thousands. Some say their cause too.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    let lines = causes.map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned());
-    lines.collect::<Vec<_>>().join(": ")
+    let mut said = String::new();
+    for cause in causes {
+        let cause = cause.to_string();
+        let line = cause.lines().next().unwrap_or_default();
+        if said.is_empty() {
+            line.clone_into(&mut said);
+        } else if !said.ends_with(line) {
+            said = format!("{said}: {line}");
+        }
+    }
+    said
 }
 
 #[cfg(test)]
