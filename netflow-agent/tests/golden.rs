@@ -1,9 +1,11 @@
 //! Golden runs of the command line. A folder below `tests/golden` that holds a file `command` is one claim:
 //! its name says what is claimed, the command runs in it, and `stdout`, `stderr` and `exit` beside it say
-//! what must come out (no file: nothing, and 0). `stdin` is fed when it is there.
+//! what must come out (no file: nothing, and 0). `stdin` is fed when it is there. Where a folder `after` stands
+//! beside it, `OUT` in the command is a fresh folder with what is in `before`, and must come to hold that.
 //!
 //! `NETFLOW_BLESS=1 cargo test --test golden` writes what came out; the diff is then read by a person.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,52 @@ struct Output {
     stdout: String,
     stderr: String,
     exit: String,
+    /// Every file below the folder that it writes to.
+    folder: BTreeMap<String, String>,
+}
+
+/// Where a command may write; gone with the value.
+struct Folder {
+    path: PathBuf,
+    _holder: tempfile::TempDir,
+}
+
+impl Folder {
+    fn of(claim: &Path) -> Outcome<Option<Self>> {
+        if !claim.join("after").is_dir() {
+            return Ok(None);
+        }
+        let holder = tempfile::tempdir()?;
+        let path = holder.path().join("out");
+        if claim.join("before").is_dir() {
+            write_files(&path, &files(&claim.join("before"))?)?;
+        }
+        Ok(Some(Self { path, _holder: holder }))
+    }
+}
+
+fn files(folder: &Path) -> Outcome<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            let below = files(&path)?.into_iter().map(|(file, text)| (format!("{name}/{file}"), text));
+            found.extend(below);
+        } else {
+            found.insert(name, fs::read_to_string(path)?);
+        }
+    }
+    Ok(found)
+}
+
+fn write_files(folder: &Path, files: &BTreeMap<String, String>) -> Outcome<()> {
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().ok_or("a file is in a folder")?)?;
+        fs::write(path, text)?;
+    }
+    Ok(())
 }
 
 impl Output {
@@ -49,7 +97,9 @@ impl Output {
         };
         let exit = read("exit")?.trim().to_owned();
         let exit = if exit.is_empty() { "0".to_owned() } else { exit };
-        Ok(Self { stdout: read("stdout")?, stderr: read("stderr")?, exit })
+        let after = claim.join("after");
+        let folder = if after.is_dir() { files(&after)? } else { BTreeMap::new() };
+        Ok(Self { stdout: read("stdout")?, stderr: read("stderr")?, exit, folder })
     }
 
     fn write(&self, claim: &Path) -> Outcome<()> {
@@ -62,18 +112,30 @@ impl Output {
                 fs::remove_file(path)?;
             }
         }
+        if claim.join("after").is_dir() {
+            fs::remove_dir_all(claim.join("after"))?;
+            fs::create_dir(claim.join("after"))?;
+            write_files(&claim.join("after"), &self.folder)?;
+        }
         Ok(())
     }
 
     fn differences(&self, came: &Self) -> Vec<(&'static str, String, String)> {
+        let (written, found) = (listed(&self.folder), listed(&came.folder));
         let parts = [
             ("stdout", &self.stdout, &came.stdout),
             ("stderr", &self.stderr, &came.stderr),
             ("exit", &self.exit, &came.exit),
+            ("folder", &written, &found),
         ];
         let differing = parts.into_iter().filter(|(_, expected, got)| expected != got);
         differing.map(|(what, expected, got)| (what, expected.clone(), got.clone())).collect()
     }
+}
+
+/// All files, each after its name.
+fn listed(files: &BTreeMap<String, String>) -> String {
+    files.iter().map(|(name, text)| format!("== {name}\n{text}")).collect::<Vec<_>>().concat()
 }
 
 fn find_claims(folder: &Path, claims: &mut Vec<PathBuf>) -> Outcome<()> {
@@ -91,7 +153,9 @@ fn find_claims(folder: &Path, claims: &mut Vec<PathBuf>) -> Outcome<()> {
 
 fn run_claim(claim: &Path) -> Outcome<Output> {
     let line = fs::read_to_string(claim.join("command"))?;
-    let words = split(line.trim());
+    let folder = Folder::of(claim)?;
+    let out = folder.as_ref().map_or_else(|| "OUT".to_owned(), |folder| folder.path.display().to_string());
+    let words = split(&line.trim().replace("OUT", &out));
     let (name, arguments) = words.split_first().ok_or("an empty command")?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_netflow-agent"));
     set_name(&mut command, name);
@@ -104,8 +168,9 @@ fn run_claim(claim: &Path) -> Outcome<Output> {
     });
     let output = command.output()?;
     Ok(Output {
-        stdout: String::from_utf8(output.stdout)?,
-        stderr: String::from_utf8(output.stderr)?,
+        stdout: String::from_utf8(output.stdout)?.replace(&out, "OUT"),
+        stderr: String::from_utf8(output.stderr)?.replace(&out, "OUT"),
+        folder: folder.map(|folder| files(&folder.path)).transpose()?.unwrap_or_default(),
         exit: output.status.code().map_or_else(|| output.status.to_string(), |code| code.to_string()),
     })
 }

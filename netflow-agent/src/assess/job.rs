@@ -31,16 +31,17 @@ pub fn job_gaps(histories: &[History]) -> Vec<Gap> {
             continue;
         }
         let ran = if history.watched.is_empty() && history.missed.is_empty() {
-            "and was not seen to run: declare in the review what it needs"
+            "it was not seen to run, so declare in the review what it needs"
         } else {
-            "so what it does in its other runs was not seen"
+            "what it does in other runs was not seen"
         };
         let window = period_words(length.unwrap_or(0));
-        gaps.push(Gap::new(
-            GapKind::CronJob,
-            words::workload(name),
-            format!("{job}, the window has {window}, {ran}"),
-        ));
+        let every = match job.seconds {
+            i64::MAX => "it has a schedule that cannot be read".to_owned(),
+            seconds => format!("it runs every {} at the longest", period_words(seconds)),
+        };
+        let text = format!("{every}, and the window has {window}: {ran}");
+        gaps.push(Gap::new(GapKind::CronJob, words::workload(name), text));
     }
     gaps
 }

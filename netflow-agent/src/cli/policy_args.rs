@@ -135,12 +135,31 @@ impl PolicyArgs {
             options.peers_only.insert(Arc::from(source.agent_namespace()));
             options.peers_only.extend(agent_namespaces(inventory));
         }
+        self.check_namespaces(&options, inventory)?;
         if let Some(path) = &self.review {
             let name = path.display();
             let bytes = std::fs::read(path).map_err(|error| format!("read {name}: {error}"))?;
             options.review = review::read(&bytes).map_err(|error| format!("{name}: {error}"))?;
         }
         Ok(options)
+    }
+
+    /// A namespace that was asked for and would get nothing is a mistake, and better told.
+    fn check_namespaces(&self, options: &Options, inventory: &Inventory<'_>) -> Result<(), Failure> {
+        for name in &self.namespace {
+            if options.peers_only.contains(name.as_str()) {
+                let text = format!("namespace `{name}` belongs to the cluster itself or to the agent");
+                return Err(Failure::usage(text).with_hint("write for it with `--include-system`"));
+            }
+            let known = inventory.pods.iter().any(|known| *known.pod.meta.namespace == **name)
+                || inventory.templates.iter().any(|template| *template.namespace == **name)
+                || inventory.namespaces.iter().any(|namespace| *namespace.meta.name == **name);
+            if !known {
+                return Err(Failure::from(format!("no pod of namespace `{name}` is known"))
+                    .with_hint("see `observe` for what is, or take a longer window"));
+            }
+        }
+        Ok(())
     }
 }
 

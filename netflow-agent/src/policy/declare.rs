@@ -34,7 +34,9 @@ pub(super) fn apply(
         if wanted {
             used[at] = both_ends(ledger, entry, scene, options);
             if options.cni == Some(Cni::Cilium) {
-                gaps.extend(not_on_cilium(entry, scene));
+                let gap = not_on_cilium(entry, scene);
+                used[at] |= gap.is_some();
+                gaps.extend(gap);
             }
         }
     }
@@ -49,7 +51,7 @@ fn not_on_cilium(entry: &Entry, scene: &Scene) -> Option<Gap> {
         End::Workload(_) | End::Namespace(_) | End::Any => false,
     };
     (by_address(&entry.from) || by_address(&entry.to))
-        .then(|| Gap::new(GapKind::NotExpressible, format!("review: {entry}"), sift::NOT_ON_CILIUM))
+        .then(|| Gap::new(GapKind::NotExpressible, format!("review: {entry}"), sift::ON_CILIUM))
 }
 
 /// False where the entry names no subject, or an end that is not in the cluster.

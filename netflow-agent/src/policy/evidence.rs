@@ -1,13 +1,14 @@
 //! Why a rule is there. In: edges, and what was declared. Out: one piece of evidence per peer and port,
 //! kept beside the rule and never part of its meaning.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::port::Port;
 use crate::edge::{Edge, Witness};
 use crate::flow::Basis;
 use crate::identity::{Endpoint, ServiceName};
-use crate::time::Time;
+use crate::time::{Hour, Time};
 
 /// One reason for one peer on one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,8 @@ pub enum Why {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     pub connections: u64,
-    pub hours: usize,
+    /// The hours it was seen in, ascending.
+    pub hours: Arc<[Hour]>,
     pub first: Time,
     pub last: Time,
     pub witness: Witness,
@@ -43,7 +45,7 @@ impl From<&Edge> for Observed {
     fn from(edge: &Edge) -> Self {
         Self {
             connections: edge.connections,
-            hours: edge.hours.len(),
+            hours: edge.hours.iter().copied().collect(),
             first: edge.first,
             last: edge.last,
             witness: edge.witness,
@@ -64,7 +66,11 @@ impl Observed {
         via.dedup();
         Self {
             connections: self.connections.saturating_add(other.connections),
-            hours: self.hours.max(other.hours),
+            hours: if self.hours == other.hours {
+                Arc::clone(&self.hours)
+            } else {
+                self.hours.iter().chain(&*other.hours).copied().collect::<BTreeSet<_>>().into_iter().collect()
+            },
             first: self.first.min(other.first),
             last: self.last.max(other.last),
             witness: if self.witness == other.witness { self.witness } else { Witness::Both },

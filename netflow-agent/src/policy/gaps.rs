@@ -24,7 +24,8 @@ pub(super) fn of_scene(
 ) {
     let mut gaps = std::mem::take(&mut answer.gaps);
     gaps.extend(groups(scene, options));
-    gaps.extend(silent(edges, scene, options));
+    let written = answer.policies.iter().flat_map(|policy| &policy.workloads).cloned().collect();
+    gaps.extend(silent(edges, &written, scene, options));
     let withheld: BTreeSet<usize> = answer.withheld.iter().map(|withheld| withheld.edge).collect();
     for (at, edge) in edges.iter().enumerate() {
         if withheld.contains(&at) {
@@ -131,7 +132,7 @@ fn groups(scene: &Scene, options: &Options) -> Vec<Gap> {
 }
 
 /// Namespaces and workloads that no edge touches.
-fn silent(edges: &[Edge], scene: &Scene, options: &Options) -> Vec<Gap> {
+fn silent(edges: &[Edge], written: &BTreeSet<WorkloadName>, scene: &Scene, options: &Options) -> Vec<Gap> {
     let workload = |end: &'_ Endpoint| match end {
         Endpoint::Workload(name) => Some(name.clone()),
         _ => None,
@@ -156,7 +157,9 @@ fn silent(edges: &[Edge], scene: &Scene, options: &Options) -> Vec<Gap> {
     for (id, group) in scene.groups().filter(|(id, _)| options.is_subject(&id.namespace)) {
         if busy.contains(&id.namespace) {
             for name in group.members.iter().filter(|name| !spoke.contains(*name)) {
-                let text = if options.default_deny {
+                let text = if written.contains(name) {
+                    "never seen to talk: its policy rests on what is declared alone"
+                } else if options.default_deny {
                     "never seen to talk: the default deny of its namespace cuts it off whole"
                 } else {
                     "never seen to talk: nothing is written for it"

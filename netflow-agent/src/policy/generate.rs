@@ -64,6 +64,7 @@ pub fn generate(edges: &[Edge], inventory: &Inventory<'_>, options: &Options) ->
 fn allow(ledger: &mut Ledger, edge: &Edge, source: &[PeerKey], destination: &[PeerKey], options: &Options) {
     let key = &edge.key;
     let port = Port::one(key.protocol, key.port);
+    let why = Why::Observed(Observed::from(edge));
     let ends = [
         (Direction::Ingress, destination, source, &key.source),
         (Direction::Egress, source, destination, &key.destination),
@@ -75,8 +76,8 @@ fn allow(ledger: &mut Ledger, edge: &Edge, source: &[PeerKey], destination: &[Pe
                 continue;
             }
             for peer in peers {
-                let why = Why::Observed(Observed::from(edge));
-                ledger.add(id, direction, peer.clone(), Evidence { other: other.clone(), port, why });
+                let evidence = Evidence { other: other.clone(), port, why: why.clone() };
+                ledger.add(id, direction, peer.clone(), evidence);
             }
         }
     }

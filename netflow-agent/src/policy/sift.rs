@@ -25,9 +25,12 @@ pub(super) const METADATA: [IpAddr; 2] = [
 /// Where the DNS cache of each node listens.
 pub(super) const NODE_LOCAL_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 20, 10));
 
-/// Why a node is no peer on cilium, and what is.
-pub(super) const NOT_ON_CILIUM: &str = "not expressible on cilium, where an ipBlock matches no node and no pod: a \
-                                        CiliumNetworkPolicy with the entity host, remote-node or kube-apiserver is";
+/// Why a peer known by a node's address is withheld.
+const NOT_ON_CILIUM: &str = "not expressible on cilium";
+
+/// What would express it.
+pub(super) const ON_CILIUM: &str = "an ipBlock matches no node and no pod on cilium: allow it by a CiliumNetworkPolicy with \
+                                    the entity host, remote-node or kube-apiserver";
 
 /// What becomes of an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,7 +182,7 @@ pub(super) fn gap(edge: &Edge, fate: &Fate, options: &Options) -> Option<Gap> {
             Some(Gap::new(kind, about, format!("{text}; {} connection{s} left out", edge.connections)))
         }
         Fate::Withhold(reason) if &**reason == NOT_ON_CILIUM => {
-            Some(Gap::new(GapKind::NotExpressible, about, &**reason))
+            Some(Gap::new(GapKind::NotExpressible, about, ON_CILIUM))
         }
         Fate::Probe => {
             let subject =

@@ -177,7 +177,9 @@ fn short(rule: &Rule) -> Vec<String> {
                 seen = Some(seen.map_or_else(|| observed.clone(), |seen| seen.and(observed)));
                 others.push(other);
             }
-            Why::Declared(why) => declared.push(format!("{} is declared: {why}", spelled(evidence.port))),
+            Why::Declared(why) => {
+                declared.push(format!("{} is declared, not seen: {why}", spelled(evidence.port)));
+            }
         }
     }
     others.dedup();
@@ -228,7 +230,7 @@ fn spelled(port: Port) -> String {
 
 fn evidence_words(seen: &Observed) -> String {
     let plural = |count: u64| if count == 1 { "" } else { "s" };
-    let hours = u64::try_from(seen.hours).unwrap_or(u64::MAX);
+    let hours = u64::try_from(seen.hours.len()).unwrap_or(u64::MAX);
     let witness = match seen.witness {
         Witness::Both => "seen by both ends",
         Witness::Client => "seen by the client only",

@@ -1,13 +1,15 @@
 //! What was generated, in words. In: the recommendation, its edges and gaps. Out: the lines that stand on
 //! stderr beside the policies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
+use super::tree::{self, Item, Tree};
 use crate::assess::{self, Assessment, HalfTime, Verdict};
 use crate::edge::Edge;
-use crate::policy::{Gap, Options, Recommendation, Score, Today, words};
-use crate::review::Review;
+use crate::net::Protocol;
+use crate::policy::{Gap, GapKind, Options, Recommendation, Score, Today, words};
+use crate::review::{Action, End, Entry, Review};
 
 /// Gaps of one kind that are spelled out; the rest is counted.
 const SHOWN: usize = 5;
@@ -93,9 +95,10 @@ pub fn withheld(
         if let Some(edge) = edges.get(one.edge) {
             writeln!(
                 out,
-                "withheld: {} ({} connections): {}",
+                "withheld: {} ({} connection{}): {}",
                 words::edge(&edge.key),
                 edge.connections,
+                if edge.connections == 1 { "" } else { "s" },
                 one.reason
             )?;
         }
@@ -122,40 +125,58 @@ pub fn gaps(gaps: &[Gap], all: bool, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The ready-made entries of all gaps, as a review file to pick from.
+/// The ready-made entries of all gaps, as a review file to pick from; gaps that share an entry share it here.
 pub fn ready_made(gaps: &[Gap], out: &mut dyn Write) -> io::Result<()> {
-    use super::tree::{Item, Tree};
-    use crate::review::Action;
+    let mut entries: BTreeMap<Asked<'_>, (Vec<String>, &Entry)> = BTreeMap::new();
+    for (gap, entry) in gaps.iter().filter_map(|gap| Some((gap, gap.review.as_ref()?))) {
+        let ports = entry.ports.map(|ports| (ports.first, ports.last));
+        let key = (entry.action, &entry.from, &entry.to, ports, entry.protocol);
+        let known = entries.entry(key).or_insert_with(|| (Vec::new(), entry));
+        known.0.push(format!("{}: {}", gap.about, gap.text));
+    }
+    if !entries.is_empty() {
+        tree::comment(
+            "What would settle each gap. Delete what is not meant, and say why in the reason.",
+            out,
+        )?;
+    }
     for action in Action::ALL {
-        let entries: Vec<Item> = gaps
-            .iter()
-            .filter_map(|gap| gap.review.as_ref().map(|entry| (gap, entry)))
-            .filter(|(_, entry)| entry.action == action)
-            .map(|(gap, entry)| {
-                let mut fields = vec![
-                    ("from".to_owned(), Tree::text(entry.from.to_string())),
-                    ("to".to_owned(), Tree::text(entry.to.to_string())),
-                ];
-                if let Some(ports) = entry.ports {
-                    let text = if ports.first == ports.last {
-                        Tree::Number(ports.first.into())
-                    } else {
-                        Tree::text(format!("{}-{}", ports.first, ports.last))
-                    };
-                    fields.push(("port".to_owned(), text));
-                }
-                if let Some(protocol) = entry.protocol {
-                    fields.push(("protocol".to_owned(), Tree::text(protocol.as_str())));
-                }
-                fields.push(("reason".to_owned(), Tree::text(&*entry.reason)));
-                Item { comments: vec![format!("{}: {}", gap.about, gap.text)], tree: Tree::Map(fields) }
-            })
+        let of_action = entries.values().filter(|(_, entry)| entry.action == action);
+        let items: Vec<Item> = of_action
+            .map(|(comments, entry)| Item { comments: comments.clone(), tree: ready_made_entry(entry) })
             .collect();
-        if !entries.is_empty() {
-            super::tree::yaml(&Tree::Map(vec![(action.as_str().to_owned(), Tree::List(entries))]), out)?;
+        if !items.is_empty() {
+            tree::yaml(&Tree::Map(vec![(action.as_str().to_owned(), Tree::List(items))]), out)?;
         }
     }
+    let by_hand = gaps.iter().filter(|gap| gap.review.is_none() && gap.kind == GapKind::CronJob);
+    for gap in by_hand {
+        tree::comment(&format!("To declare by hand: {}: {}", gap.about, gap.text), out)?;
+    }
     Ok(())
+}
+
+/// An entry without its reason.
+type Asked<'a> = (Action, &'a End, &'a End, Option<(u16, u16)>, Option<Protocol>);
+
+fn ready_made_entry(entry: &Entry) -> Tree {
+    let mut fields = vec![
+        ("from".to_owned(), Tree::text(entry.from.to_string())),
+        ("to".to_owned(), Tree::text(entry.to.to_string())),
+    ];
+    if let Some(ports) = entry.ports {
+        let text = if ports.first == ports.last {
+            Tree::Number(ports.first.into())
+        } else {
+            Tree::text(format!("{}-{}", ports.first, ports.last))
+        };
+        fields.push(("port".to_owned(), text));
+    }
+    if let Some(protocol) = entry.protocol {
+        fields.push(("protocol".to_owned(), Tree::text(protocol.as_str())));
+    }
+    fields.push(("reason".to_owned(), Tree::text(&*entry.reason)));
+    Tree::Map(fields)
 }
 
 /// How far to trust it: a table of the whole window and of the first workloads, and how many more there are.
