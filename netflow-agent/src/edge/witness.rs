@@ -21,11 +21,14 @@ pub(super) struct World<'a, 'i> {
     pub(super) ends: Ends,
 }
 
+/// No address passes from one workload to another as often as this within an hour: then nobody is asked.
+const MOST_HOLDERS: usize = 64;
+
 /// Who held an address in a span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     One(EndId),
-    /// It changed hands: whoever's own end witnessed the flow.
+    /// It changed hands: whoever's own end witnessed the flow. Empty where too many claim it.
     Several(Vec<EndId>),
     /// Nobody that is known.
     Nobody,
@@ -131,6 +134,7 @@ impl<'a, 'i> World<'a, 'i> {
             match first {
                 None => first = Some(end),
                 Some(known) if known == end || others.contains(&end) => {}
+                Some(_) if others.len() == MOST_HOLDERS => return Peer::Several(Vec::new()),
                 Some(_) => others.push(end),
             }
         }
@@ -151,7 +155,8 @@ impl<'a, 'i> World<'a, 'i> {
         if class(ip) == Class::LinkLocal {
             return self.ends.unknown(ip, LINK_LOCAL);
         }
-        if self.lookup.is_pod_network(ip) || !self.lookup.ever(ip).is_empty() {
+        let of_cluster = self.lookup.is_pod_network(ip) || self.services.has(ip);
+        if of_cluster || !self.lookup.ever(ip).is_empty() {
             return self.ends.unknown(ip, NO_HOLDER);
         }
         self.ends.external(ip)

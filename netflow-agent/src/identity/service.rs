@@ -10,6 +10,9 @@ use crate::manifest::{EndpointSlice, Labels, Service, ServicePort, ServiceType, 
 use crate::net::Protocol;
 use crate::time::Time;
 
+/// Services that share one address at one time, at most; nobody needs to look at more to know that it is odd.
+const MOST_RIVALS: usize = 16;
+
 /// Where a Service's port leads, while it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
@@ -116,6 +119,7 @@ impl<'a> Services<'a> {
         let mut rivals: Vec<Found> = self
             .at(ip, port.port, port.protocol, span)
             .filter(|other| self.name(*other) != self.name(found))
+            .take(MOST_RIVALS)
             .collect();
         rivals.dedup_by_key(|other| self.name(*other));
         rivals
@@ -146,6 +150,11 @@ impl<'a> Services<'a> {
             meets(span, dated.from, dated.to)
         })?;
         Some(&self.names[*at as usize])
+    }
+
+    /// Whether a Service ever had this address: nobody outside has it then.
+    pub fn has(&self, ip: IpAddr) -> bool {
+        self.by_ip.contains_key(&ip)
     }
 
     pub fn name(&self, found: Found) -> &ServiceName {

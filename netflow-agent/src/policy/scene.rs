@@ -11,6 +11,7 @@ use super::selector::{self, Group, Row};
 use super::{NamespaceLabel, Options, sift};
 use crate::identity::{Inventory, WorkloadName};
 use crate::manifest::Labels;
+use crate::time::Time;
 
 /// Which group of which namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,25 +52,17 @@ impl Scene {
         }
         for known in &inventory.pods {
             let pod = known.pod;
-            if pod.host_network {
-                if let Some(node) = &pod.node {
-                    scene
-                        .node_ips
-                        .entry(Arc::clone(node))
-                        .or_default()
-                        .extend(pod.ips.iter().chain(&pod.host_ips));
-                }
-            } else {
+            if !pod.host_network {
                 scene.populated.insert(Arc::clone(&pod.meta.namespace));
             }
             scene.taken.extend(known.holds.iter().map(|hold| hold.ip).chain(pod.host_ips.iter().copied()));
         }
         for known in &inventory.nodes {
             let node = known.node.object;
-            scene.node_ips.entry(Arc::clone(&node.meta.name)).or_default().extend(&node.ips);
             scene.taken.extend(node.ips.iter().chain(known.gateways));
             scene.pod_ranges.extend(&node.pod_cidrs);
         }
+        scene.node_ips = node_ips(inventory);
         scene.pod_ranges.sort();
         scene.pod_ranges.dedup();
         for known in inventory.pods.iter().filter(|known| !known.pod.host_network) {
@@ -124,6 +117,43 @@ impl Scene {
     pub(super) fn namespace_label(&self, namespace: &Arc<str>) -> NamespaceLabel {
         self.namespace_labels.get(namespace).cloned().unwrap_or_else(|| named(namespace))
     }
+}
+
+/// The addresses of each node, but those that a pod of its own network holds as long or longer: a rule for the
+/// node would be one for that pod.
+fn node_ips(inventory: &Inventory<'_>) -> BTreeMap<Arc<str>, BTreeSet<IpAddr>> {
+    let mut claims: BTreeMap<Arc<str>, BTreeMap<IpAddr, Time>> = BTreeMap::new();
+    let mut of_pods: BTreeMap<IpAddr, Time> = BTreeMap::new();
+    for known in &inventory.pods {
+        let pod = known.pod;
+        if !pod.host_network {
+            for hold in &known.holds {
+                let to = of_pods.entry(hold.ip).or_insert(hold.to);
+                *to = hold.to.max(*to);
+            }
+        } else if let Some(node) = &pod.node {
+            let own = claims.entry(Arc::clone(node)).or_default();
+            for ip in pod.ips.iter().chain(&pod.host_ips) {
+                let to = own.entry(*ip).or_insert(known.to);
+                *to = known.to.max(*to);
+            }
+        }
+    }
+    for known in &inventory.nodes {
+        let node = known.node.object;
+        let own = claims.entry(Arc::clone(&node.meta.name)).or_default();
+        for ip in &node.ips {
+            let to = own.entry(*ip).or_insert(known.node.to);
+            *to = known.node.to.max(*to);
+        }
+    }
+    let is_own = |ip: &IpAddr, to: Time| of_pods.get(ip).is_none_or(|pod| *pod < to);
+    claims
+        .into_iter()
+        .map(|(node, ips)| {
+            (node, ips.into_iter().filter(|(ip, to)| is_own(ip, *to)).map(|(ip, _)| ip).collect())
+        })
+        .collect()
 }
 
 fn named(namespace: &Arc<str>) -> NamespaceLabel {

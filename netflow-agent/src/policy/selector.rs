@@ -209,27 +209,33 @@ fn fewest<'s>(
     if strangers.is_empty() || !separates(spare) {
         return None;
     }
-    // A pod has 63 labels at worst in practice; beyond three of them drop what is not needed, last first.
     for one in spare {
         if separates(&[*one]) {
             return Some(vec![*one]);
         }
     }
-    for (at, one) in spare.iter().enumerate() {
-        if let Some(two) = spare[at + 1..].iter().find(|two| separates(&[*one, **two])) {
-            return Some(vec![*one, *two]);
+    if spare.len() <= FEW {
+        for (at, one) in spare.iter().enumerate() {
+            if let Some(two) = spare[at + 1..].iter().find(|two| separates(&[*one, **two])) {
+                return Some(vec![*one, *two]);
+            }
         }
     }
-    let mut pairs = spare.to_vec();
-    for at in (0..pairs.len()).rev() {
-        let without: Vec<_> =
-            pairs.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, pair)| *pair).collect();
-        if separates(&without) {
-            pairs = without;
-        }
+    // Beyond two of them, or with many labels: always the one that keeps out the most.
+    let (mut left, mut pairs) = (strangers.to_vec(), Vec::new());
+    while !left.is_empty() {
+        let keeps_out =
+            |pair: &(&Arc<str>, &Arc<str>)| left.iter().filter(|row| !carries(**row, pair)).count();
+        let best = spare.iter().rev().max_by_key(|pair| keeps_out(pair))?;
+        left.retain(|row| carries(*row, best));
+        pairs.push(*best);
     }
+    pairs.sort();
     Some(pairs)
 }
+
+/// Labels of a pod of which all pairs are tried.
+const FEW: usize = 64;
 
 fn stable(labels: &Labels) -> Labels {
     labels

@@ -122,3 +122,13 @@ fn a_services_address_that_passed_to_another_is_not_guessed() {
         ),
     );
 }
+
+#[test]
+fn a_services_address_is_nobodys_outside() {
+    check(
+        "as the source of what a server saw",
+        "service s 10.9.0.1 80 8080 app=api
+         server b api 10.2.0.2 10.9.0.1 8080
+         = unknown:10.9.0.1(no_known_pod_or_node_held_this_address_then)>api:8080/TCP server x3",
+    );
+}
