@@ -117,7 +117,7 @@ fn every_short_text_comes_back() {
             .collect();
     }
     println!("{checked} texts, {ambiguous} of them more than text to YAML");
-    assert!(checked > 100_000 && ambiguous > 10_000, "{checked} {ambiguous}");
+    assert!(checked > 200_000 && ambiguous > 3_000, "{checked} {ambiguous}");
 }
 
 #[test]
@@ -133,5 +133,5 @@ fn every_spelling_of_a_word_comes_back() {
             seen.insert(spelled);
         }
     }
-    assert!(seen.contains("yEs") && seen.len() > 400);
+    assert!(seen.contains("yEs") && seen.len() > 350);
 }
