@@ -53,6 +53,7 @@ fn a_full_disk_stops_nothing_and_loses_nothing() {
     }
     wait::until("it says that it cannot write", || agent.metric("netflow_store_failing") == 1);
     assert!(agent.ask("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.0 200")), "still ready");
+    assert_eq!(served(&agent.export(), 8080), 10, "what is stored can be read");
     // What changes meanwhile waits beside the flows.
     fs::write(&inventory, manifests(&lab).replace("name: db,", "name: cache,")).expect("manifests");
     wait::until("the inventory is read again", || agent.log().contains("the inventory changed"));

@@ -100,8 +100,10 @@ impl Store {
             transaction(&database, batch).map_err(|source| self.failed("write to", source))
         });
         if saved.is_err() {
-            // After a failed write redb refuses everything until it is opened again.
+            // After a failed write redb refuses everything until it is opened again. Should that fail too, the
+            // next use tries.
             self.close();
+            drop(self.database());
         }
         saved
     }
@@ -295,6 +297,19 @@ fn open(path: &Path) -> Result<Database, StoreError> {
         .set_cache_size(CACHE_BYTES)
         .create(path)
         .map_err(|error| failed(error.into()))?;
+    // One that is whole is not written to: on a full disk it can still be read.
+    let is_whole = || -> Result<bool, redb::Error> {
+        let read = database.begin_read()?;
+        let opened = [
+            read.open_table(META).map(|meta| meta.get("layout").is_ok_and(|layout| layout.is_some())),
+            read.open_table(COVERAGE).map(|_| true),
+            read.open_table(OBJECTS).map(|_| true),
+        ];
+        Ok(opened.into_iter().all(|table| table.is_ok_and(|whole| whole)))
+    };
+    if is_whole().map_err(failed)? {
+        return Ok(database);
+    }
     let write = || -> Result<(), redb::Error> {
         let mut write = database.begin_write()?;
         write.set_quick_repair(true);
