@@ -10,7 +10,8 @@ pub enum Loss {
     CloseRingFull = 1,
     /// A UDP call could not be judged: the kernel had no memory for the socket's state.
     SocketState = 2,
-    /// A TCP socket refused to report its close: its bytes, or its attempt, go unseen.
+    /// A TCP socket may not report its close, or reported it without its role: the kernel refused, or another
+    /// program overwrites the callbacks. Its bytes, or its attempt, go unseen; that it came up does not.
     Callback = 3,
 }
 

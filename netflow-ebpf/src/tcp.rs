@@ -5,8 +5,9 @@ use core::mem::MaybeUninit;
 use core::ptr::{addr_of, read_volatile};
 
 use aya_ebpf::bindings::{
-    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RTO_CB_FLAG,
-    BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock_ops,
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RETRANS_CB_FLAG,
+    BPF_SOCK_OPS_RTO_CB_FLAG, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
+    bpf_sock_ops,
 };
 use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_getsockopt};
 use aya_ebpf::programs::SockOpsContext;
@@ -54,7 +55,7 @@ pub(crate) fn observe(ctx: &SockOpsContext) {
 #[inline(always)]
 fn begin(ctx: &SockOpsContext) {
     if is_apart(ctx.ops) {
-        watch(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+        watch(ctx, mark(side::CLIENT));
     }
 }
 
@@ -63,14 +64,11 @@ fn established<const SIDE: u8>(ctx: &SockOpsContext) {
     if !is_apart(ctx.ops) {
         return;
     }
-    let flags = if SIDE == side::SERVER {
-        // The second flag marks the server's end for `closed`; its own callback is one a retransmission
-        // timeout, and does nothing.
-        BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG
-    } else {
-        BPF_SOCK_OPS_STATE_CB_FLAG
-    };
-    watch(ctx, flags);
+    if SIDE == side::CLIENT && word!(ctx.ops, bpf_sock_ops_cb_flags) & BPF_SOCK_OPS_STATE_CB_FLAG == 0 {
+        // Set when the SYN left, and gone: another program overwrites the callbacks, and may do so again.
+        account::lose(Loss::Callback);
+    }
+    watch(ctx, mark(SIDE));
     existing::mark_observed(ctx.ops);
     count(ctx.ops, kind(SIDE, outcome::ESTABLISHED), 0, 0);
 }
@@ -87,7 +85,13 @@ fn closed(ctx: &SockOpsContext) {
         let outcome = if word!(ops, segs_in) > 0 { outcome::REFUSED } else { outcome::TIMEOUT };
         return count(ops, kind(side::CLIENT, outcome), 0, 0);
     }
-    let is_server = word!(ops, bpf_sock_ops_cb_flags) & BPF_SOCK_OPS_RTO_CB_FLAG != 0;
+    let flags = word!(ops, bpf_sock_ops_cb_flags) & MARKS;
+    let is_server = flags == BPF_SOCK_OPS_RTO_CB_FLAG;
+    if !is_server && flags != BPF_SOCK_OPS_RETRANS_CB_FLAG {
+        // Not a connection that we saw begin, or another program took our mark away: no role is better than a
+        // wrong one.
+        return account::lose(Loss::Callback);
+    }
     // `bytes_acked` counts the client's SYN and our acknowledged FIN, `bytes_received` the peer's FIN.
     let fin_acked = matches!(before, state::FIN_WAIT2 | state::LAST_ACK | state::CLOSING);
     let fin_received = fin_acked || before == state::CLOSE_WAIT;
@@ -95,6 +99,16 @@ fn closed(ctx: &SockOpsContext) {
     let received = word!(ops, bytes_received).saturating_sub(u64::from(fin_received));
     let side = if is_server { side::SERVER } else { side::CLIENT };
     count(ops, kind(side, outcome::ESTABLISHED) | ENDED, sent, received);
+}
+
+/// What a socket keeps of its role until it closes: one of two callbacks that are rare, and do nothing here.
+const MARKS: u32 = BPF_SOCK_OPS_RTO_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG;
+
+/// The callbacks that an end is to report: its close, and the one that marks its role.
+#[inline(always)]
+const fn mark(side: u8) -> u32 {
+    let role = if side == side::SERVER { BPF_SOCK_OPS_RTO_CB_FLAG } else { BPF_SOCK_OPS_RETRANS_CB_FLAG };
+    BPF_SOCK_OPS_STATE_CB_FLAG | role
 }
 
 /// Adds callbacks to those that this socket reports; others' stay.

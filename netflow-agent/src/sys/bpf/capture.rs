@@ -156,7 +156,7 @@ impl Capture {
         let n_unknown = self.overflow.drain(|delta| interpreter.take(delta, clock, &mut samples));
         let grown = self.losses.drain()?;
         let count = |index: u32| grown.get(index as usize).copied().unwrap_or(0);
-        if count(Loss::CloseRingFull.index()) > 0 {
+        if count(Loss::CloseRingFull.index()) + count(Loss::Callback.index()) > 0 {
             self.interpreter.forget_open();
         }
         let mut lost: BTreeMap<&'static str, u64> =
