@@ -11,11 +11,14 @@ mod skip;
 #[path = "../support/wait.rs"]
 mod wait;
 
+mod calls;
 mod company;
 mod existing;
 mod loss;
+mod mesh;
 mod observed;
 mod privileges;
+mod stranger;
 mod stress;
 mod tcp;
 mod udp;

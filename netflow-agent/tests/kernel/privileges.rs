@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use netflow_agent::sys::bpf::require::OLDEST;
-use netflow_agent::sys::bpf::{Capture, Error, Options};
+use netflow_agent::sys::bpf::{Capture, Error, Options, cgroup};
 
 use crate::lab_of;
 use crate::observed::{NOW, chain};
@@ -103,5 +103,20 @@ fn the_stated_minimum_holds() {
         Ok(_capture) => assert!(version >= OLDEST, "{release} is older than what is stated"),
         Err(Error::Kernel { .. }) => assert!(version < OLDEST, "{release} is not too old"),
         Err(error) => panic!("{}", chain(&error)),
+    }
+}
+
+#[test]
+fn a_folder_above_the_mount_finds_it_as_on_a_hybrid_host() {
+    let _lab = lab_of!("privileges::a_folder_above_the_mount_finds_it_as_on_a_hybrid_host", 0);
+    let mount = cgroup::mounts().expect("mountinfo").remove(0).path;
+    let above = mount.parent().expect("not the root").to_path_buf();
+    let found = [None, Some(above.as_path()), Some(mount.as_path())].map(cgroup::find);
+    for found in found {
+        // A container's own tree is refused, whichever way it is given.
+        match found {
+            Ok(found) => assert_eq!(found, mount),
+            Err(error) => assert!(matches!(error, Error::Subtree { .. }), "{error}"),
+        }
     }
 }

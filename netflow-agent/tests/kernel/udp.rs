@@ -15,16 +15,16 @@ fn key(side: Side, local: Option<IpAddr>, remote: IpAddr, port: u16, outcome: Ou
 }
 
 /// The client's flow: it has no local address, its cgroup says whose it is.
-fn client(server: SocketAddr) -> Key {
+pub(crate) fn client(server: SocketAddr) -> Key {
     key(Side::Client, None, server.ip(), server.port(), Outcome::Established)
 }
 
 /// The server's flow, on a socket bound to `local`.
-fn server(local: Option<IpAddr>, client: &Pod, port: u16) -> Key {
+pub(crate) fn server(local: Option<IpAddr>, client: &Pod, port: u16) -> Key {
     key(Side::Server, local, client.ip4.into(), port, Outcome::Established)
 }
 
-fn bind(pod: &Pod, at: &str) -> UdpSocket {
+pub(crate) fn bind(pod: &Pod, at: &str) -> UdpSocket {
     let socket = pod.run(|| UdpSocket::bind(at).expect("bind"));
     socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket's timeout");
     socket
@@ -49,14 +49,14 @@ fn hear(pod: &Pod, socket: &UdpSocket) {
 }
 
 /// Drains until nothing more comes, and until what is held back for an answer is out.
-fn settle(observed: &mut Observed, n_flows: usize) {
+pub(crate) fn settle(observed: &mut Observed, n_flows: usize) {
     observed.until("the flows", |observed| observed.flows.len() >= n_flows);
     for _ in 0..3 {
         observed.drain();
     }
 }
 
-fn keys(observed: &Observed) -> Vec<Key> {
+pub(crate) fn keys(observed: &Observed) -> Vec<Key> {
     observed.flows.keys().copied().collect()
 }
 
@@ -268,4 +268,106 @@ fn a_conversation_that_goes_on_is_told_again_after_each_swap() {
     for counts in observed.flows.values() {
         assert!(counts.n_samples >= 9 && counts.connections == 1, "{counts:?}");
     }
+}
+
+#[test]
+fn a_quic_client_that_moves_to_another_port_stays_one_flow() {
+    let lab = lab_of!("udp::a_quic_client_that_moves_to_another_port_stays_one_flow", 2);
+    let (mover, answerer) = (lab.pod(0), lab.pod(1));
+    let mut observed = Observed::start(&lab);
+    let answering = bind(answerer, "0.0.0.0:4433");
+    // Connected, with send and recv, which no hook sees; each path a socket with a port of its own.
+    let paths = [bind(mover, "0.0.0.0:0"), bind(mover, "0.0.0.0:0")];
+    for path in &paths {
+        mover.run(|| path.connect(answerer.v4(4433)).expect("connect"));
+        mover.run(|| path.send(b"initial").expect("send"));
+        answer(answerer, &answering);
+        mover.run(|| path.recv(&mut [0; 64]).expect("an answer"));
+    }
+    settle(&mut observed, 2);
+    let unheard = key(Side::Client, None, answerer.ip4.into(), 4433, Outcome::Unanswered);
+    assert_eq!(
+        keys(&observed),
+        [unheard, server(None, mover, 4433)],
+        "the server's end says it was answered"
+    );
+    assert_eq!(observed.flows[&unheard].connections, 2);
+}
+
+#[test]
+fn a_servers_own_socket_for_one_peer_is_no_client() {
+    let lab = lab_of!("udp::a_servers_own_socket_for_one_peer_is_no_client", 2);
+    let (asker, answerer) = (lab.pod(0), lab.pod(1));
+    let mut observed = Observed::start(&lab);
+    let asking = bind(asker, "0.0.0.0:0");
+    let [answering, own] = [shared(answerer, 4433), shared(answerer, 4433)];
+    ask(asker, &asking, answerer.v4(4433));
+    // Two sockets on one port: either may have it.
+    let (first, peer) = answerer.run(|| {
+        let mut bytes = [0; 64];
+        own.recv_from(&mut bytes).map_or_else(
+            |_nothing| (&answering, answering.recv_from(&mut bytes).expect("a request").1),
+            |(_, from)| (&own, from),
+        )
+    });
+    let second = if std::ptr::eq(first, &raw const own) { &answering } else { &own };
+    answerer.run(|| second.connect(peer).expect("connect"));
+    answerer.run(|| second.send(b"answer").expect("send"));
+    hear(asker, &asking);
+    settle(&mut observed, 2);
+    assert_eq!(keys(&observed), [client(answerer.v4(4433)), server(None, asker, 4433)]);
+}
+
+/// A socket on a port that others may have too.
+fn shared(pod: &Pod, port: u16) -> UdpSocket {
+    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+    let socket = pod.run(|| {
+        let socket = socket(AddressFamily::INET, SocketType::DGRAM, None).expect("a socket");
+        sockopt::set_socket_reuseaddr(&socket, true).expect("share the port");
+        bind(&socket, &SocketAddr::from(([0, 0, 0, 0], port))).expect("bind");
+        UdpSocket::from(socket)
+    });
+    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket's timeout");
+    socket
+}
+
+#[test]
+fn a_broadcast_makes_no_client_that_was_answered() {
+    let lab = lab_of!("udp::a_broadcast_makes_no_client_that_was_answered", 2);
+    let (caller, listener) = (lab.pod(0), lab.pod(1));
+    let mut observed = Observed::start(&lab);
+    let (calling, listening) = (bind(caller, "0.0.0.0:0"), bind(listener, "0.0.0.0:9999"));
+    calling.set_broadcast(true).expect("allow broadcast");
+    let everybody: SocketAddr = "10.77.255.255:9999".parse().expect("an address");
+    ask(caller, &calling, everybody);
+    hear(listener, &listening);
+    settle(&mut observed, 2);
+    let unheard = key(Side::Client, None, everybody.ip(), 9999, Outcome::Unanswered);
+    assert_eq!(keys(&observed), [unheard, server(None, caller, 9999)]);
+}
+
+#[test]
+fn a_wildcard_socket_shares_its_namespace_with_the_pods_tcp_and_outlives_its_pod() {
+    let lab =
+        lab_of!("udp::a_wildcard_socket_shares_its_namespace_with_the_pods_tcp_and_outlives_its_pod", 2);
+    let (asker, answerer) = (lab.pod(0), lab.pod(1));
+    let mut observed = Observed::start(&lab);
+    let (asking, answering) = (bind(asker, "0.0.0.0:0"), bind(answerer, "0.0.0.0:5300"));
+    ask(asker, &asking, answerer.v4(5300));
+    answer(answerer, &answering);
+    hear(asker, &asking);
+    // A refused connect is enough for TCP to teach the namespace's address.
+    drop(asker.run(|| std::net::TcpStream::connect(answerer.v4(1)).expect_err("nobody listens")));
+    let cgroup = asker.cgroup_id();
+    crate::wait::until("the pod's folder is gone", || std::fs::remove_dir(&asker.cgroup).is_ok());
+    settle(&mut observed, 3);
+    let of = |protocol| {
+        let found =
+            observed.samples.iter().find(|sample| sample.side == Side::Client && sample.protocol == protocol);
+        found.expect("the client's sample")
+    };
+    let (udp, tcp) = (of(Protocol::Udp), of(Protocol::Tcp));
+    assert_eq!((udp.local, udp.cgroup), (None, Some(cgroup)));
+    assert_eq!((tcp.local, tcp.netns.is_some()), (Some(asker.ip4.into()), true));
+    assert_eq!(udp.netns, tcp.netns);
 }

@@ -22,7 +22,7 @@ pub(crate) struct Lab {
 /// One pod: a network namespace and a cgroup folder.
 #[derive(Clone)]
 pub(crate) struct Pod {
-    netns: String,
+    pub(crate) netns: String,
     pub(crate) cgroup: PathBuf,
     pub(crate) ip4: Ipv4Addr,
     pub(crate) ip6: Ipv6Addr,

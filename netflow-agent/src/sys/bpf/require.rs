@@ -148,6 +148,7 @@ fn company(folder: &Path) -> Check {
         );
     };
     let mut n_others = 0;
+    let mut n_sock_ops = 0;
     for (attach_type, name) in syscall::ATTACH_TYPES {
         match syscall::attached(open.as_fd(), attach_type) {
             Ok((n_programs, flags)) if n_programs > 0 && flags & MULTI == 0 => {
@@ -155,17 +156,29 @@ fn company(folder: &Path) -> Check {
                 let fix = "attach it with BPF_F_ALLOW_MULTI or by a link; `bpftool cgroup tree` shows it";
                 return Check::missing("programs", found, fix);
             }
-            Ok((n_programs, _)) => n_others += n_programs,
+            Ok((n_programs, _)) => {
+                n_others += n_programs;
+                if attach_type == syscall::SOCK_OPS {
+                    n_sock_ops = n_programs;
+                }
+            }
             Err(error) => {
                 let fix = "asking needs CAP_NET_ADMIN";
                 return Check::limited("programs", format!("cannot be listed: {error}"), fix);
             }
         }
     }
-    match n_others {
-        0 => Check::good("programs", "none of others at our hooks"),
-        n => Check::good("programs", format!("{n} of others at our hooks, all of which allow company")),
+    if n_others == 0 {
+        return Check::good("programs", "none of others at our hooks");
     }
+    let found = format!("{n_others} of others at our hooks, all of which allow company");
+    if n_sock_ops == 0 {
+        return Check::good("programs", found);
+    }
+    // Whether it adds its callbacks or overwrites all cannot be asked; a running agent is one of them.
+    let more = "one that overwrites the callbacks of sockets hides failed attempts, and costs bytes, which the loss \
+                `callback` counts";
+    Check::good("programs", format!("{found}; {n_sock_ops} of them at sock_ops: {more}"))
 }
 
 /// Loads everything with small maps, attaches nothing and lets it go.

@@ -160,10 +160,13 @@ pub(super) fn wait_for_programs() {
     unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
 }
 
+/// `BPF_CGROUP_SOCK_OPS`.
+pub(super) const SOCK_OPS: u32 = 3;
+
 /// The hooks we attach to, as `enum bpf_attach_type` numbers them.
 pub(super) const ATTACH_TYPES: [(u32, &str); 11] = [
     (1, "cgroup_skb egress"),
-    (3, "sock_ops"),
+    (SOCK_OPS, "sock_ops"),
     (8, "bind4"),
     (9, "bind6"),
     (10, "connect4"),
