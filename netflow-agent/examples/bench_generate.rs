@@ -1,18 +1,23 @@
 //! Generation on a made-up recording: run it once with `write`, once with `read` for a bare typed
-//! read, once with `yaml` for the whole way, so that each has its own memory. Out: one line of figures.
+//! read, once with `yaml` for the whole way, so that each has its own memory. `save` puts the recording into the
+//! store of an agent, and `read-store` and `yaml-store` begin there. Out: one line of figures.
 #![expect(clippy::print_stdout, reason = "figures for a person")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark needs a clock")]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use netflow_agent::edge::join;
+use netflow_agent::engine::Batch;
 use netflow_agent::identity::Inventory;
 use netflow_agent::policy::{Options, generate};
 use netflow_agent::recording::{self, Recording};
 use netflow_agent::render::kubernetes::{self, Detail};
 use netflow_agent::render::proof;
+use netflow_agent::sys::store::{self, Store};
 use netflow_agent::time::Window;
 
 /// Workloads of one namespace; each talks to the next few.
@@ -30,8 +35,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let recording = read(path)?;
             figures("read", start, recording.flows.len())
         }
-        ["yaml", path] => yaml(path),
-        _ => Err("usage: bench_generate write FILE FLOWS | read FILE | yaml FILE".into()),
+        ["yaml", path] => {
+            let start = Instant::now();
+            yaml(start, &read(path)?)
+        }
+        ["save", path, folder] => save(path, folder),
+        ["read-store", folder] => {
+            let start = Instant::now();
+            let recording = read_store(folder)?;
+            figures("read-store", start, recording.flows.len())
+        }
+        ["yaml-store", folder] => {
+            let start = Instant::now();
+            yaml(start, &read_store(folder)?)
+        }
+        _ => Err("usage: bench_generate write FILE FLOWS | read FILE | yaml FILE | save FILE FOLDER | \
+                  read-store FOLDER | yaml-store FOLDER"
+            .into()),
     }
 }
 
@@ -87,11 +107,38 @@ fn read(path: &str) -> Result<Recording, Box<dyn std::error::Error>> {
     Ok(recording)
 }
 
-fn yaml(path: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let start = Instant::now();
+/// Every flow as one agent would have saved it, in batches as it saves them.
+fn save(path: &str, folder: &str) -> Result<(), Box<dyn std::error::Error>> {
+    const BATCH: usize = 20_000;
     let recording = read(path)?;
+    let mut opened = Store::open(Path::new(folder))?;
+    let objects = Batch { objects: recording.objects, ..Batch::default() };
+    opened.store.save(&objects)?;
+    for flows in recording.flows.chunks(BATCH) {
+        let node: Arc<str> = "node-0".into();
+        let mut batch = Batch { flows: flows.to_vec(), ..Batch::default() };
+        batch.flows.iter_mut().for_each(|flow| flow.key.node = Arc::clone(&node));
+        opened.store.save(&batch)?;
+    }
+    Ok(())
+}
+
+/// As a verb reads the store: its lines go through a pipe to the reader of recordings.
+fn read_store(folder: &str) -> Result<Recording, Box<dyn std::error::Error>> {
+    let store = store::Reader::open(Path::new(folder))?;
+    let (output, input) = std::io::pipe()?;
+    let mut lines = recording::Reader::default();
+    std::thread::scope(|scope| -> Result<(), Box<dyn std::error::Error>> {
+        let written = scope.spawn(move || store.write(Window::ALL, &mut BufWriter::new(input)));
+        lines.read(folder, &mut BufReader::new(output))?;
+        Ok(written.join().map_err(|_panic| "the store's reader panicked")??)
+    })?;
+    Ok(lines.finish().0)
+}
+
+fn yaml(start: Instant, recording: &Recording) -> Result<(), Box<dyn std::error::Error>> {
     let inventory = Inventory::of(&recording.objects, Window::ALL);
-    let joined = join(&recording, &inventory, Window::ALL);
+    let joined = join(recording, &inventory, Window::ALL);
     let joining = start.elapsed().as_millis();
     let answer = generate(&joined.edges, &inventory, &Options::default());
     let generating = start.elapsed().as_millis();

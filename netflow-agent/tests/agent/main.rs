@@ -17,6 +17,7 @@ mod company;
 mod disk;
 mod doctor;
 mod durable;
+mod generated;
 mod folder;
 mod many;
 mod refused;

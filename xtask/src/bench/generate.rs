@@ -1,5 +1,6 @@
 //! `cargo xtask bench generate`: a made-up recording to policies, proof included, against a bare typed read of the
-//! same file in the same run. Out: the figures of both for each size, each in a process of its own.
+//! same file in the same run; and the same from the store of an agent. Out: the figures of all for each size, each
+//! in a process of its own.
 
 use std::fs;
 use std::path::Path;
@@ -24,9 +25,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
         println!("{flows} flows, {} MB", fs::metadata(&recording)?.len() / 1_000_000);
         step(&bench, &["read"], &recording, &[])?;
         step(&bench, &["yaml"], &recording, &[])?;
+        let store = folder.join("store");
+        program::run(Command::new(&bench).arg("save").args([&recording, &store]))?;
+        step(&bench, &["read-store"], &store, &[])?;
+        step(&bench, &["yaml-store"], &store, &[])?;
+        fs::remove_dir_all(store)?;
     }
     fs::remove_dir_all(folder)?;
-    println!("bounds at 1,000,000 flows: 3 times the bare read, 500 MiB");
+    println!("bounds at 1,000,000 flows: 3 times the bare read of the file, 500 MiB");
     Ok(())
 }
 
