@@ -110,7 +110,7 @@ pub fn read(
         Ok(())
     })??;
     progress.clear(streams.err)?;
-    lacks(args, &answered, streams.err)
+    lacks(args, &answered, answered.nodes.len(), streams.err)
 }
 
 /// When a live pod got its addresses: the API tells when its network was made, and a later network has other
@@ -123,30 +123,37 @@ fn ready(object: &Value) -> Option<Time> {
     conditions.iter().find(is)?["lastTransitionTime"].as_str()?.parse().ok()
 }
 
-/// Who answered. When nobody did there is nothing to answer from.
-fn lacks(args: &ClusterArgs, answered: &Answered, err: &mut dyn Write) -> Result<Lacks, Failure> {
+/// Who answered, and who did not. Where nobody can there is nothing to answer from.
+pub(super) fn lacks(
+    args: &ClusterArgs,
+    answered: &Answered,
+    n_agents: usize,
+    err: &mut dyn Write,
+) -> Result<Lacks, Failure> {
     let nodes: Vec<String> =
         answered.missing.iter().map(|missing| format!("node {}: {}", missing.node, missing.reason)).collect();
     let unread: Vec<String> =
         answered.unread.iter().map(|unread| format!("{}: {}", unread.kind, unread.error.chain())).collect();
-    if answered.nodes.is_empty() {
+    if n_agents == 0 {
         for words in &nodes {
             writeln!(err, "missing: {words}")?;
         }
-        let hint = if nodes.is_empty() {
-            format!(
-                "no pod is labelled `{}`: install the agents, or see --agent-selector",
-                args.agent_selector
-            )
-        } else {
-            format!(
-                "reading flows needs `pods/portforward` in namespace `{}`: bind the ClusterRole netflow-viewer there",
-                args.agent_namespace
-            )
-        };
-        return Err(Failure::from("no agent answered").with_hint(hint));
+        return Err(nobody(args, !nodes.is_empty()));
     }
     Ok(Lacks { answered: answered.nodes.clone(), nodes, unread })
+}
+
+/// No agent can be reached: for want of rights, or of agents.
+pub(super) fn nobody(args: &ClusterArgs, are_there: bool) -> Failure {
+    let hint = if are_there {
+        format!(
+            "reading flows needs `pods/portforward` in namespace `{}`: bind the ClusterRole netflow-viewer there",
+            args.agent_namespace
+        )
+    } else {
+        format!("no pod is labelled `{}`: install the agents, or see --agent-selector", args.agent_selector)
+    };
+    Failure::from("no agent answered").with_hint(hint)
 }
 
 /// One line that is written over, on a terminal only.

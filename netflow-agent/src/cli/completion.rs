@@ -6,6 +6,12 @@ use clap_complete::Shell;
 use super::{Command, Exit, Failure, Streams};
 
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  netflow-agent completion bash > /etc/bash_completion.d/netflow-agent
+  source <(netflow-agent completion zsh)
+
+kubectl completes `kubectl netflow` by itself where `kubectl_complete-netflow` on the path is a link to this program.")]
 pub struct Args {
     /// The shell to complete for
     shell: Shell,

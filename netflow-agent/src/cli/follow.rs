@@ -1,132 +1,257 @@
-//! `observe --follow`: the lines that a running agent sends as it saves them in, edges as they happen out.
-//! One batch of the agent is one look: only what grew in it is joined and printed, with how much it grew.
+//! `observe --follow`: the lines that running agents send as they save them in, edges as they grow out. All
+//! that was heard of the latest hours is joined again whenever something new came, so that an edge is named by
+//! both its ends' words, and printed once for what came since it was last printed.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Write};
+use std::io::Write;
 
-use super::Failure;
-use crate::flow::{Flow, FlowKey};
+use super::filter::FilterArgs;
+use super::observe::Format;
+use super::source::SourceArgs;
+use super::{Exit, Failure, Streams, local};
+use crate::edge::{self, Edge, EdgeKey};
+use crate::flow::{Flow, FlowCounters, FlowKey};
+use crate::identity::Inventory;
 use crate::recording::{Observed, Reader, Recording};
-use crate::time::{Time, Window};
+use crate::render::edge::{Detail, write_json, write_table};
+use crate::time::{Hour, Time, Window};
 
-/// What is kept between batches: the objects, and how far each flow of the latest hours was told.
+/// Flows of the hour before the latest are remembered up to so many.
+const REMEMBERED: usize = 1_000_000;
+
+/// What was heard, and what of it was told.
 #[derive(Debug, Default)]
-struct Told {
+pub(super) struct Heard {
     /// By kind, namespace, name, UID and begin: a version that ends replaces itself.
     objects: BTreeMap<(String, Option<Time>), Observed>,
-    connections: BTreeMap<FlowKey, u64>,
+    flows: BTreeMap<FlowKey, FlowCounters>,
+    /// Node -> a line that is not whole yet.
+    partial: BTreeMap<String, Vec<u8>>,
+    told: BTreeMap<EdgeKey, u64>,
+    is_new: bool,
 }
 
-/// Flows remembered; past this the oldest hours are forgotten, and then told again from zero.
-const REMEMBERED: usize = 200_000;
-
-/// Reads until the agent ends; `each` prints what one batch brought.
-pub(super) fn follow(
-    name: &str,
-    input: &mut dyn BufRead,
-    each: &mut dyn FnMut(&Recording, Window) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let (mut told, mut batch) = (Told::default(), Vec::new());
-    loop {
-        let begun = batch.len();
-        if input.read_until(b'\n', &mut batch)? == 0 {
-            return Ok(());
-        }
-        // Coverage ends a batch: the agent writes it last.
-        if batch[begun..].starts_with(b"{\"kind\":\"coverage\"") {
-            let mut reader = Reader::default();
-            reader.read(name, &mut batch.as_slice())?;
-            batch.clear();
-            let grown = told.take(reader.finish().0);
-            if let Some(window) = span(&grown.flows) {
-                each(&grown, window)?;
-            }
-        }
-    }
-}
-
-impl Told {
-    /// What of a batch is new, with all objects known.
-    fn take(&mut self, batch: Recording) -> Recording {
+impl Heard {
+    /// Lines of one node, cut anywhere. True at the end of a batch: agents write coverage last.
+    pub(super) fn take(&mut self, node: &str, chunk: &[u8]) -> Result<bool, Failure> {
+        let held = self.partial.entry(node.to_owned()).or_default();
+        held.extend_from_slice(chunk);
+        let Some(end) = held.iter().rposition(|byte| *byte == b'\n') else { return Ok(false) };
+        let rest = held.split_off(end + 1);
+        let whole = std::mem::replace(held, rest);
+        let mut reader = Reader::default();
+        reader.read(node, &mut whole.as_slice())?;
+        let batch = reader.finish().0;
         for observed in batch.objects {
             let (kind, meta) = observed.object.kind_and_meta();
             let uid = meta.uid.as_deref().unwrap_or_default();
             let key = format!("{kind}\0{}\0{}\0{uid}", meta.namespace, meta.name);
             self.objects.insert((key, observed.from), observed);
         }
-        let mut flows = Vec::new();
-        for mut flow in batch.flows {
-            let before = self.connections.insert(flow.key.clone(), flow.counters.connections).unwrap_or(0);
-            flow.counters.connections = flow.counters.connections.saturating_sub(before);
-            if flow.counters.connections > 0 {
-                flows.push(flow);
+        for flow in batch.flows {
+            self.is_new = true;
+            self.flows.entry(flow.key).and_modify(|held| held.merge(&flow.counters)).or_insert(flow.counters);
+        }
+        Ok(!batch.coverage.is_empty())
+    }
+
+    /// Nothing more comes of this node's answer; half a line is none.
+    pub(super) fn cut(&mut self, node: &str) {
+        self.partial.remove(node);
+    }
+
+    /// Edges with more connections than were told, each with those that came.
+    fn grown(&mut self, filter: &FilterArgs) -> Result<Vec<Edge>, Failure> {
+        if !std::mem::take(&mut self.is_new) {
+            return Ok(Vec::new());
+        }
+        let mut grown = Vec::new();
+        let recording = self.recording();
+        let window = span(&recording.flows);
+        let inventory = Inventory::of(&recording.objects, window);
+        let filter = filter.filter(&inventory)?;
+        for mut edge in edge::join(&recording, &inventory, window).edges {
+            let told = self.told.insert(edge.key.clone(), edge.connections).unwrap_or(0);
+            if edge.connections > told && filter.matches(&edge.key) {
+                edge.connections -= told;
+                grown.push(edge);
             }
         }
-        if self.connections.len() > REMEMBERED {
-            let latest = flows.iter().map(|flow| flow.key.hour).max();
-            self.connections.retain(|key, _| Some(key.hour) == latest);
+        self.forget();
+        Ok(grown)
+    }
+
+    /// Hours that are over name nothing that is still to come.
+    fn forget(&mut self) {
+        let Some(latest) = self.flows.keys().map(|key| key.hour).max() else { return };
+        let before =
+            if self.flows.len() > REMEMBERED { latest } else { Hour::from_index(latest.index() - 1) };
+        let known = self.flows.len();
+        self.flows.retain(|key, _| key.hour >= before);
+        self.objects.retain(|_, it| it.to.is_none_or(|to| to >= before.start()));
+        if self.flows.len() < known {
+            let recording = self.recording();
+            let window = span(&recording.flows);
+            let inventory = Inventory::of(&recording.objects, window);
+            let joined = edge::join(&recording, &inventory, window);
+            self.told = joined.edges.into_iter().map(|edge| (edge.key, edge.connections)).collect();
         }
-        // A version that ended an hour ago names nothing that is still to come.
-        let limit = flows.iter().map(|flow| flow.counters.last).max().map(|last| last.plus_seconds(-3_600));
-        self.objects.retain(|_, it| it.to.is_none_or(|to| limit.is_none_or(|limit| to >= limit)));
-        let objects = self.objects.values().cloned().collect();
-        Recording { coverage: batch.coverage, objects, flows }
+    }
+
+    fn recording(&self) -> Recording {
+        let flow =
+            |(key, counters): (&FlowKey, &FlowCounters)| Flow { key: key.clone(), counters: *counters };
+        Recording {
+            coverage: Vec::new(),
+            objects: self.objects.values().cloned().collect(),
+            flows: self.flows.iter().map(flow).collect(),
+        }
     }
 }
 
-fn span(flows: &[Flow]) -> Option<Window> {
-    let from = flows.iter().map(|flow| flow.counters.first).min()?;
-    let to = flows.iter().map(|flow| flow.counters.last).max()?;
-    Some(Window { from, to })
+fn span(flows: &[Flow]) -> Window {
+    let from = flows.iter().map(|flow| flow.counters.first).min().unwrap_or(Time::MIN);
+    let to = flows.iter().map(|flow| flow.counters.last).max().unwrap_or(Time::MAX);
+    Window { from, to }
 }
 
-/// The table's head once, then rows only.
-pub(super) fn without_head(text: &[u8], is_first: bool, out: &mut dyn Write) -> std::io::Result<()> {
-    let skip = if is_first { 0 } else { text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
-    out.write_all(&text[skip..])?;
-    out.flush()
+/// Prints what grew: the head of a table once, then rows only.
+pub(super) struct Printer<'f> {
+    filter: &'f FilterArgs,
+    format: Format,
+    is_first: bool,
+}
+
+impl<'f> Printer<'f> {
+    pub(super) const fn new(filter: &'f FilterArgs, format: Format) -> Self {
+        Self { filter, format, is_first: true }
+    }
+
+    pub(super) fn print(&mut self, heard: &mut Heard, out: &mut dyn Write) -> Result<(), Failure> {
+        let grown = heard.grown(self.filter)?;
+        if grown.is_empty() {
+            return Ok(());
+        }
+        let edges: Vec<&Edge> = grown.iter().collect();
+        let mut text = Vec::new();
+        match self.format {
+            Format::Table => write_table(&edges, Detail::Short, &mut text)?,
+            Format::Wide => write_table(&edges, Detail::Wide, &mut text)?,
+            Format::Json => edges.iter().try_for_each(|edge| write_json(edge, None, &mut text))?,
+        }
+        let is_whole = self.is_first || self.format == Format::Json;
+        let skip =
+            if is_whole { 0 } else { text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+        self.is_first = false;
+        out.write_all(&text[skip..])?;
+        out.flush()?;
+        Ok(())
+    }
+}
+
+/// Until the agent ends, or SIGINT or SIGTERM comes.
+pub(super) fn run(
+    filter: &FilterArgs,
+    format: Format,
+    source: &SourceArgs,
+    streams: &mut Streams<'_>,
+) -> Result<Exit, Failure> {
+    // What was typed wrong is said before anything is waited for.
+    filter.filter(&Inventory::default())?;
+    let printer = Printer::new(filter, format);
+    #[cfg(feature = "cluster")]
+    if source.asks_the_cluster(streams.called) {
+        super::follow_nodes::follow(&source.cluster, printer, streams)?;
+        return Ok(Exit::Done);
+    }
+    let (mut printer, mut heard) = (printer, Heard::default());
+    let Streams { out, .. } = streams;
+    local::follow_agent(source.agent.as_deref(), &mut |name, lines| {
+        if heard.take(name, lines)? {
+            printer.print(&mut heard, *out)?;
+        }
+        Ok(())
+    })?;
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn flow(connections: u64) -> String {
+    fn flow(node: &str, hour: u8, connections: u64) -> String {
+        let (side, local, remote) =
+            if node == "a" { ("client", "10.0.0.1", "10.0.0.2") } else { ("server", "10.0.0.2", "10.0.0.1") };
         format!(
-            "{{\"kind\":\"flow\",\"node\":\"a\",\"hour\":\"2026-11-20T10:00:00Z\",\"seq\":0,\"side\":\"client\",\
-             \"local\":\"10.0.0.1\",\"remote\":\"10.0.0.2\",\"port\":80,\"protocol\":\"TCP\",\
+            "{{\"kind\":\"flow\",\"node\":\"{node}\",\"hour\":\"2026-11-20T{hour}:00:00Z\",\"seq\":0,\"side\":\"{side}\",\
+             \"local\":\"{local}\",\"remote\":\"{remote}\",\"port\":80,\"protocol\":\"TCP\",\
              \"outcome\":\"established\",\"basis\":\"observed\",\"connections\":{connections},\"bytes_sent\":0,\
-             \"bytes_received\":0,\"first\":\"2026-11-20T10:03:00Z\",\"last\":\"2026-11-20T10:03:10Z\"}}\n"
+             \"bytes_received\":0,\"first\":\"2026-11-20T{hour}:03:00Z\",\"last\":\"2026-11-20T{hour}:03:10Z\"}}\n"
         )
     }
 
+    fn pod(name: &str, ip: &str) -> String {
+        format!(
+            "{{\"kind\":\"object\",\"object\":{{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{{\"namespace\":\"n\",\
+             \"name\":\"{name}\"}},\"status\":{{\"podIP\":\"{ip}\"}}}}}}\n"
+        )
+    }
+
+    const COVERAGE: &str = "{\"kind\":\"coverage\",\"node\":\"a\",\"hour\":\"2026-11-20T10:00:00Z\",\"seq\":0,\"observed_seconds\":10,\"lost\":{}}\n";
+
+    fn looked(heard: &mut Heard) -> Vec<u64> {
+        let grown = heard.grown(&FilterArgs::default()).expect("a filter of nothing");
+        grown.iter().map(|edge| edge.connections).collect()
+    }
+
     #[test]
-    fn each_batch_tells_what_grew_in_it() {
-        let coverage = "{\"kind\":\"coverage\",\"node\":\"a\",\"hour\":\"2026-11-20T10:00:00Z\",\"seq\":0,\"observed_seconds\":10,\"lost\":{}}\n";
-        let lines = [
-            coverage.to_owned(),
-            flow(2),
-            coverage.to_owned(),
-            flow(2),
-            coverage.to_owned(),
-            flow(7),
-            coverage.to_owned(),
-        ]
-        .concat();
-        let mut told = Vec::new();
-        let followed = follow("agent", &mut lines.as_bytes(), &mut |batch, _window| {
-            told.push(batch.flows.iter().map(|flow| flow.counters.connections).collect::<Vec<_>>());
-            Ok(())
-        });
-        assert!(followed.is_ok());
-        assert_eq!(told, [[2], [5]]);
+    fn each_look_tells_what_grew_since_the_last() {
+        let mut heard = Heard::default();
+        for (node, lines, expected) in [
+            ("a", pod("web", "10.0.0.1") + &pod("api", "10.0.0.2"), vec![]),
+            ("a", flow("a", 10, 2), vec![2]),
+            ("a", flow("a", 10, 2), vec![]),
+            ("a", flow("a", 10, 7), vec![5]),
+            // The other end tells of the same connections: they are not new.
+            ("b", flow("b", 10, 7), vec![]),
+            ("b", flow("b", 10, 8), vec![1]),
+            ("a", flow("a", 11, 1), vec![1]),
+            // Two hours later the first is forgotten, and nothing of it is told again.
+            ("a", flow("a", 12, 3), vec![3]),
+            ("b", flow("b", 12, 4), vec![1]),
+        ] {
+            assert!(
+                heard.take(node, format!("{lines}{COVERAGE}").as_bytes()).expect("lines"),
+                "a batch ends"
+            );
+            assert_eq!(looked(&mut heard), expected, "{lines}");
+        }
+        assert!(heard.flows.keys().all(|key| key.hour.to_string().as_str() >= "2026-11-20T11"));
+    }
+
+    #[test]
+    fn lines_may_be_cut_anywhere_and_half_a_line_of_an_ended_answer_is_none() {
+        let mut heard = Heard::default();
+        let line = flow("a", 10, 2);
+        for byte in line.as_bytes() {
+            heard.take("a", &[*byte]).expect("half a line is no fault");
+        }
+        assert_eq!(looked(&mut heard), [2]);
+        heard.take("a", b"{\"kind\":\"fl").expect("half a line is no fault");
+        heard.cut("a");
+        heard.take("a", flow("a", 10, 3).as_bytes()).expect("a line");
+        assert_eq!(looked(&mut heard), [1]);
     }
 
     #[test]
     fn the_head_comes_once() {
-        let mut out = Vec::new();
-        without_head(b"HEAD\nrow 1\n", true, &mut out).expect("memory takes it");
-        without_head(b"HEAD\nrow 2\n", false, &mut out).expect("memory takes it");
-        assert_eq!(out, b"HEAD\nrow 1\nrow 2\n");
+        let (filter, mut out, mut heard) = (FilterArgs::default(), Vec::new(), Heard::default());
+        let mut printer = Printer::new(&filter, Format::Table);
+        for connections in [1, 2, 4] {
+            heard.take("a", flow("a", 10, connections).as_bytes()).expect("a line");
+            printer.print(&mut heard, &mut out).expect("memory takes it");
+        }
+        let text = String::from_utf8(out).expect("text");
+        assert_eq!((text.lines().count(), text.matches("SOURCE").count()), (4, 1), "{text}");
     }
 }

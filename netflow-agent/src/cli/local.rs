@@ -1,7 +1,7 @@
 //! The sources of this machine: a running agent's socket, or the folder that a stopped one has left. In: which,
 //! and the window. Out: its lines, read as a recording.
 
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufRead, BufReader, BufWriter};
 use std::path::Path;
 
 use super::Failure;
@@ -35,28 +35,52 @@ pub(super) fn read_folder(folder: &Path, reader: &mut Reader) -> Result<(), Fail
     })
 }
 
-/// Hands over what the running agent saves, batch by batch, until it ends.
+/// What takes the lines of an agent: its name, and lines cut anywhere.
+type Take<'t> = dyn FnMut(&str, &[u8]) -> Result<(), Failure> + 't;
+
+/// Hands over what the running agent saves as it comes, until it ends, or SIGINT or SIGTERM comes.
 #[cfg(unix)]
-pub(super) fn follow_agent(
-    socket: Option<&Path>,
-    each: &mut dyn FnMut(&crate::recording::Recording, Window) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+pub(super) fn follow_agent(socket: Option<&Path>, take: &mut Take<'_>) -> Result<(), Failure> {
     use crate::api::routes::FOLLOW;
-    use crate::sys::ask;
+    use crate::sys::{ask, signal};
 
     let socket = socket.map_or_else(|| Path::new(store::FOLDER).join(store::SOCKET), Path::to_owned);
     let mut answer = ask::get(&socket, FOLLOW).map_err(|error| {
         let hint = error.hint().map(str::to_owned);
         hinted(Failure::from(error), hint)
     })?;
-    super::follow::follow(&format!("the agent at {}", socket.display()), &mut answer, each)
+    let name = format!("the agent at {}", socket.display());
+    let (sender, mut lines) = tokio::sync::mpsc::channel(4);
+    // The thread ends with the agent, or with this process.
+    std::thread::spawn(move || {
+        loop {
+            let told = answer.fill_buf().map(<[u8]>::to_vec);
+            let length = told.as_ref().map_or(0, Vec::len);
+            if sender.blocking_send(told).is_err() || length == 0 {
+                return;
+            }
+            answer.consume(length);
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stop = signal::stop();
+        tokio::pin!(stop);
+        loop {
+            let told = tokio::select! {
+                stopped = &mut stop => return Ok(stopped?),
+                told = lines.recv() => told,
+            };
+            match told.transpose()? {
+                Some(told) if !told.is_empty() => take(&name, &told)?,
+                _ => return Ok(()),
+            }
+        }
+    })
 }
 
 #[cfg(not(unix))]
-pub(super) fn follow_agent(
-    _socket: Option<&Path>,
-    _each: &mut dyn FnMut(&crate::recording::Recording, Window) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+pub(super) fn follow_agent(_socket: Option<&Path>, _take: &mut Take<'_>) -> Result<(), Failure> {
     Err(Failure::usage("there is no agent to follow here"))
 }
 

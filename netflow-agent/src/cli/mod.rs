@@ -11,6 +11,8 @@ pub mod exit;
 pub mod files;
 pub mod filter;
 mod follow;
+#[cfg(feature = "cluster")]
+mod follow_nodes;
 pub mod judged;
 mod local;
 pub mod plugin;
@@ -100,6 +102,17 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_verb_has_examples_under_its_own_name() {
+        let command = <Command as clap::CommandFactory>::command();
+        for verb in command.get_subcommands() {
+            let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let named = format!("netflow-agent {}", verb.get_name());
+            assert!(after.starts_with("Examples:") && after.contains(&named), "{}", verb.get_name());
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+    }
 
     #[test]
     fn no_flag_of_a_verb_is_there_twice() {

@@ -3,13 +3,10 @@
 use clap::ValueEnum;
 
 use super::filter::FilterArgs;
-use super::follow::without_head;
-use super::local;
 use super::source::{self, SourceArgs, count};
-use super::{Exit, Failure, Streams};
+use super::{Exit, Failure, Streams, follow};
 use crate::edge::{self, Attempt, Edge, Joined};
 use crate::flow::Outcome;
-use crate::identity::Inventory;
 use crate::render::edge::{Detail, write_attempt_json, write_attempts, write_json, write_table};
 
 /// How to print.
@@ -28,6 +25,7 @@ pub enum Format {
 Examples:
   netflow-agent observe --since 1h
   netflow-agent observe --follow -n shop
+  kubectl netflow observe --follow --to shop/deployment/backend
   netflow-agent observe -n shop --to shop/deployment/backend -o wide
   netflow-agent observe --input cluster.jsonl -o json | jq -r .destination.name
   netflow-agent observe --input cluster.jsonl --attempts")]
@@ -39,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     attempts: bool,
 
-    /// Go on: print edges as the running agent sees them, each with the connections that came
+    /// Go on: print edges as the running agents see them, each with the connections that came
     #[arg(long, conflicts_with_all = ["input", "state_dir", "since", "until", "attempts", "require_complete"])]
     follow: bool,
 
@@ -54,7 +52,7 @@ pub struct Args {
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let Args { filter, attempts, follow, output, source } = args;
     if follow {
-        return follow_edges(&filter, output, &source, streams);
+        return follow::run(&filter, output, &source, streams);
     }
     let loaded = source::load(&source, streams)?;
     let inventory = loaded.inventory();
@@ -71,49 +69,6 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         writeln!(streams.err, "{line}")?;
     }
     Ok(loaded.exit())
-}
-
-fn follow_edges(
-    filter: &FilterArgs,
-    format: Format,
-    source: &SourceArgs,
-    streams: &mut Streams<'_>,
-) -> Result<Exit, Failure> {
-    #[cfg(feature = "cluster")]
-    if source.asks_the_cluster(streams.called) {
-        return Err(Failure::usage("`--follow` follows one agent, by its socket")
-            .with_hint("name it with --agent; over all nodes, ask again with --since"));
-    }
-    let mut is_first = true;
-    let Streams { out, .. } = streams;
-    let followed = local::follow_agent(source.agent.as_deref(), &mut |recording, window| {
-        let inventory = Inventory::of(&recording.objects, window);
-        let mut joined = edge::join(recording, &inventory, window);
-        filter.filter(&inventory)?.keep(&mut joined);
-        let edges: Vec<&Edge> = joined.edges.iter().collect();
-        if edges.is_empty() {
-            return Ok(());
-        }
-        let mut text = Vec::new();
-        match format {
-            Format::Table => write_table(&edges, Detail::Short, &mut text)?,
-            Format::Wide => write_table(&edges, Detail::Wide, &mut text)?,
-            Format::Json => edges.iter().try_for_each(|edge| write_json(edge, None, &mut text))?,
-        }
-        without_head(&text, is_first || format == Format::Json, *out)?;
-        is_first = false;
-        Ok(())
-    });
-    match followed {
-        // A reader that has seen enough (`| head`) is no failure.
-        Err(failure) if is_broken_pipe(&failure) => Ok(Exit::Done),
-        followed => followed.map(|()| Exit::Done),
-    }
-}
-
-fn is_broken_pipe(failure: &Failure) -> bool {
-    let error = failure.error.downcast_ref::<std::io::Error>();
-    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn write_edges(joined: &Joined, format: Format, streams: &mut Streams<'_>) -> Result<(), Failure> {

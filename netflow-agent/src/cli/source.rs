@@ -2,7 +2,7 @@
 //! flags that every such verb has. Out: one `Recording` with its window, whatever the source was.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, Streams, local};
@@ -72,6 +72,21 @@ pub struct Lacks {
     pub unread: Vec<String>,
 }
 
+impl Lacks {
+    pub fn report(&self, err: &mut dyn Write) -> io::Result<()> {
+        if !self.answered.is_empty() {
+            writeln!(err, "answered: {}", self.answered.join(", "))?;
+        }
+        for node in &self.nodes {
+            writeln!(err, "missing: {node}")?;
+        }
+        for kind in &self.unread {
+            writeln!(err, "not read: {kind}")?;
+        }
+        Ok(())
+    }
+}
+
 fn moment(text: &str) -> Result<Moment, String> {
     text.parse::<Moment>().map_err(|error| error.to_string())
 }
@@ -97,16 +112,7 @@ impl Loaded {
         for line in coverage::words(&self.coverage) {
             writeln!(streams.err, "{line}")?;
         }
-        if !self.lacks.answered.is_empty() {
-            writeln!(streams.err, "answered: {}", self.lacks.answered.join(", "))?;
-        }
-        for node in &self.lacks.nodes {
-            writeln!(streams.err, "missing: {node}")?;
-        }
-        for kind in &self.lacks.unread {
-            writeln!(streams.err, "not read: {kind}")?;
-        }
-        Ok(())
+        self.lacks.report(streams.err)
     }
 
     /// How a verb ends that had nothing to complain about but the data.

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: one file or more per benchmark. `capture` and `agent` measure the agent's release build in
-//! a lab of pods, as root; `evaluate` and `generate` measure the pure rooms on made-up input.
+//! a lab of pods, as root; `evaluate`, `generate` and `merge` measure the rest on made-up input.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ mod arms;
 mod evaluate;
 mod figures;
 mod generate;
+mod merge;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +29,8 @@ enum Bench {
     Evaluate(evaluate::Args),
     /// A recording to policies, against a bare read of the same file, with growth
     Generate(generate::Args),
+    /// The answers of many nodes as one, with growth
+    Merge(merge::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +70,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Bench::Agent(args) => alone::run(&prepare(args.agent.as_ref())?, args.seconds),
         Bench::Evaluate(args) => evaluate::run(args),
         Bench::Generate(args) => generate::run(args),
+        Bench::Merge(args) => merge::run(args),
     }
 }
 

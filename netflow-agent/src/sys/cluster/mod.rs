@@ -1,8 +1,10 @@
 //! The Kubernetes API. `client` makes a connection from a kubeconfig or from inside a pod; `watch` follows
-//! the objects that one node needs; `forward` reaches the agents of all nodes. Nothing here writes to the
+//! the objects that one node needs; `forward` reaches the agents of all nodes, `gather` asks
+//! them once and `follow` goes on. Nothing here writes to the
 //! cluster.
 
 pub mod client;
+pub mod follow;
 pub mod forward;
 pub mod gather;
 pub mod live;
@@ -55,12 +57,16 @@ pub enum Error {
     Refused { pod: String, reason: String },
     #[error("pod {pod} answered with status {status}")]
     Status { pod: String, status: u16 },
+    #[error("pod {pod} has ended")]
+    Ended { pod: String },
     #[error("pod {pod} said nothing for {seconds} s")]
     Silent { pod: String, seconds: u64 },
     #[error("only namespace {namespace} could be read")]
     OneNamespace { namespace: String },
     #[error("start the threads")]
     Runtime { source: std::io::Error },
+    #[error("wait for a signal")]
+    Signal { source: std::io::Error },
     #[error("watch {kind}")]
     Watch {
         kind: &'static str,

@@ -3,17 +3,21 @@
 //! no runtime of their own.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Client;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::MissedTickBehavior;
 
 use super::Error;
 use super::client::{self, Access};
+use super::follow::{self, News};
 use super::forward::{self, Reach};
 use super::gather::{self, Piece};
 use super::live::{self, Unread};
+use crate::sys::signal;
 
 /// A client and what drives it.
 pub struct Session {
@@ -106,6 +110,36 @@ impl Session {
         answered.missing.retain(|missing| answered.nodes.binary_search(&missing.node).is_err());
         answered.missing.sort();
         Ok(Ok(answered))
+    }
+
+    /// Follows all agents until SIGINT or SIGTERM; `take` gets the news, and none after each second.
+    pub fn follow<E>(
+        &self,
+        begin: &mut dyn FnMut(&Answered, usize) -> Result<(), E>,
+        take: &mut dyn FnMut(Option<News>) -> Result<(), E>,
+    ) -> Result<Result<(), E>, Error> {
+        let (agents, answered) = self.runtime.block_on(self.find())?;
+        if let Err(error) = begin(&answered, agents.len()) {
+            return Ok(Err(error));
+        }
+        let _inside = self.runtime.enter();
+        let mut news = follow::follow(&self.client, &self.reach, agents);
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.runtime.block_on(async {
+            let stop = signal::stop();
+            tokio::pin!(stop);
+            loop {
+                let told = tokio::select! {
+                    stopped = &mut stop => return stopped.map(Ok).map_err(|source| Error::Signal { source }),
+                    Some(news) = news.next() => take(Some(news)),
+                    _ = second.tick() => take(None),
+                };
+                if let Err(error) = told {
+                    return Ok(Err(error));
+                }
+            }
+        })
     }
 
     async fn find(&self) -> Result<(Vec<forward::Agent>, Answered), Error> {

@@ -1,0 +1,7 @@
+//! Every node, one answer: the program against a scripted API server and scripted agents behind its port-forward.
+
+mod answers;
+mod followed;
+mod rights;
+mod server;
+mod shop;
