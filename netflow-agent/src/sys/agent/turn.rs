@@ -53,6 +53,8 @@ pub(super) struct Turn {
     no_pods: BTreeSet<u64>,
     /// The figures lag behind the objects.
     objects_changed: bool,
+    /// A whole list came: what reading it took is free as soon as it is saved.
+    listed: bool,
     covered_ms: u64,
 }
 
@@ -92,6 +94,7 @@ impl Turn {
             wall: Wall::new(clock::now(), now),
             no_pods: BTreeSet::new(),
             objects_changed: true,
+            listed: false,
             covered_ms: 0,
         }
     }
@@ -151,6 +154,7 @@ impl Turn {
         if !matches!(change, Change::Gateways { .. }) {
             self.figures.inventory_stale = false;
         }
+        self.listed |= matches!(change, Change::Listed { .. });
         let now = clock::now();
         if let Output::Save(batch) = self.engine.step(Input::Change(Box::new(change.no_later_than(now)))) {
             drop(self.save(&batch, now));
@@ -260,6 +264,9 @@ impl Turn {
                 }
                 drop(self.engine.step(Input::Saved { at }));
                 self.shared.tell(batch);
+                if std::mem::take(&mut self.listed) {
+                    bpf::give_memory_back();
+                }
                 Ok(())
             }
             Err(error) => {

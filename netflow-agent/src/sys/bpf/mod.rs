@@ -14,3 +14,4 @@ mod syscall;
 
 pub use capture::{Capture, Drained, Options};
 pub use error::Error;
+pub(super) use syscall::give_memory_back;

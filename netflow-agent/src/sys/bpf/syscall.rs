@@ -163,6 +163,16 @@ pub(super) fn wait_for_programs() {
 /// `BPF_CGROUP_SOCK_OPS`.
 pub(super) const SOCK_OPS: u32 = 3;
 
+/// Hands back what the allocator keeps of freed memory: glibc keeps most of what the start took for itself. It
+/// stands here because raw calls do, not because the kernel side needs it.
+pub(in crate::sys) fn give_memory_back() {
+    // SAFETY: the call takes an integer, and touches no memory that is in use.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// The hooks we attach to, as `enum bpf_attach_type` numbers them.
 pub(super) const ATTACH_TYPES: [(u32, &str); 11] = [
     (1, "cgroup_skb egress"),
