@@ -216,9 +216,23 @@ fn name(meta: &Meta) -> (&str, &str) {
     (&meta.namespace, &meta.name)
 }
 
+/// Only a node's own agent tells its pods' gateways, and only once it knows its own address: they are those of
+/// every version of the node.
 fn nodes(statements: Statements<'_, Node>, window: Window) -> Vec<KnownNode<'_>> {
     let versions = dated(statements, window, |one| &one.meta);
-    versions.into_iter().map(|(observed, node)| KnownNode { node, gateways: &observed.gateways }).collect()
+    let mut known: Vec<KnownNode<'_>> = versions
+        .into_iter()
+        .map(|(observed, node)| KnownNode { node, gateways: &observed.gateways })
+        .collect();
+    for versions in
+        known.chunk_by_mut(|one, other| identity(&one.node.object.meta) == identity(&other.node.object.meta))
+    {
+        let told = versions.iter().map(|version| version.gateways).find(|gateways| !gateways.is_empty());
+        for version in versions.iter_mut().filter(|version| version.gateways.is_empty()) {
+            version.gateways = told.unwrap_or_default();
+        }
+    }
+    known
 }
 
 fn other_policies<'a>(

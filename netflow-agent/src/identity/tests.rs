@@ -4,6 +4,7 @@ use super::history::{Span, Stated, settle};
 use super::owner::Owners;
 use super::*;
 use crate::manifest::{self, Object, Pod, Words, Workload};
+use crate::recording::Observed;
 use crate::time::{Time, Window};
 
 fn object(json: &str) -> Object {
@@ -138,5 +139,26 @@ fn classes_of_addresses() {
         ("fd00::1", Class::Unicast),
     ] {
         assert_eq!(class(ip.parse().expect("an address")), expected, "{ip}");
+    }
+}
+
+/// The API tells of the node since ever, its agent of the gateway since it knew its own address.
+#[test]
+fn a_gateway_was_the_nodes_before_anybody_could_tell() {
+    let node = |from: Option<i64>, gateways: &[&str]| Observed {
+        from: from.map(Time::from_seconds),
+        to: None,
+        gateways: gateways.iter().map(|ip| ip.parse().expect("an address")).collect(),
+        object: object(r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"a","uid":"a"}}"#).into(),
+    };
+    let objects = [node(None, &[]), node(Some(50), &["10.1.0.1"])];
+    let inventory =
+        Inventory::of(&objects, Window { from: Time::from_seconds(0), to: Time::from_seconds(100) });
+    let lookup = Lookup::of(&inventory);
+    let gateway = "10.1.0.1".parse().expect("an address");
+    for seconds in [10, 60] {
+        let at = Time::from_seconds(seconds);
+        let holders: Vec<_> = lookup.holds(gateway, at, at).map(|hold| hold.holder).collect();
+        assert_eq!(holders, [Holder::Node(0)], "after {seconds} s");
     }
 }
