@@ -8,6 +8,7 @@ mod naive;
 #[path = "../support/staged.rs"]
 mod staged;
 
+mod flags;
 mod judged;
 
 use std::collections::BTreeSet;
@@ -15,8 +16,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use judged::{Expected, Told};
+use netflow_agent::assess;
 use netflow_agent::edge::join;
-use netflow_agent::identity::Inventory;
+use netflow_agent::identity::{Inventory, WorkloadName};
 use netflow_agent::policy::{Options, caller_gaps, generate, observed_gaps};
 use netflow_agent::recording::{self, CoverageSummary};
 use netflow_agent::render::kubernetes::{self, Detail};
@@ -44,7 +46,7 @@ fn lines(name: &str) -> Vec<String> {
 }
 
 /// What the verb would print for it, and the gaps it would name.
-fn told(lines: Vec<String>) -> Told {
+fn told(lines: Vec<String>, options: &Options) -> Told {
     let bytes = lines.join("\n");
     let mut input = bytes.as_bytes();
     let (recording, notes) =
@@ -52,25 +54,34 @@ fn told(lines: Vec<String>) -> Told {
     assert_eq!(notes.warning(), None);
     let inventory = Inventory::of(&recording.objects, Window::ALL);
     let joined = join(&recording, &inventory, Window::ALL);
-    let mut options = Options::default();
-    // The agent's own namespace, as the verb has it.
-    options.peers_only.insert("netflow".into());
-    let mut answer = generate(&joined.edges, &inventory, &options);
+    let mut answer = generate(&joined.edges, &inventory, options);
     let coverage = CoverageSummary::of(&recording, Window::ALL);
-    answer.gaps.extend(observed_gaps(&joined, &coverage, &inventory, &options));
-    answer.gaps.extend(caller_gaps(&joined.edges, &inventory, &options));
+    answer.add_gaps(observed_gaps(&joined, &coverage, &inventory, options), options);
+    answer.add_gaps(caller_gaps(&joined.edges, &inventory, options), options);
+    let histories = assess::histories(&joined.edges, &inventory, &coverage, |name: &WorkloadName| {
+        options.is_subject(&name.namespace)
+    });
+    answer.add_gaps(assess::job_gaps(&histories), options);
     let mut yaml = Vec::new();
     kubernetes::yaml(&answer.policies, Detail::Full, &mut yaml).expect("a buffer takes all");
     let read = proof::parse("stream", &yaml).expect("policies that an API server takes");
     let objects = recording.objects.iter().map(|observed| &*observed.object);
-    proof::prove(read, objects, &joined.edges, &answer).expect("every edge is allowed");
+    let cluster = proof::prove(read, objects, &joined.edges, &answer).expect("every edge is allowed");
+    answer.add_gaps(proof::still_allowed(&cluster, &joined.edges, &answer), options);
     let gaps = answer.gaps.iter().map(|gap| format!("{} {}", gap.kind.as_str(), gap.about)).collect();
     Told { lines, yaml: String::from_utf8(yaml).expect("UTF-8"), gaps }
 }
 
+/// The agent's own namespace is a peer only, as the verb has it.
+fn options() -> Options {
+    let mut options = Options::default();
+    options.peers_only.insert("netflow".into());
+    options
+}
+
 fn check(name: &str) {
     let expected = Expected::read(&text(&folder(name).join("expected.txt")));
-    let told = told(lines(name));
+    let told = told(lines(name), &options());
     let (judged, wrong) = judged::wrong(&told, &expected);
     assert!(judged > 1_000, "{name}: only {judged} verdicts");
     assert!(wrong.is_empty(), "{name}:\n{}\n\n{}", wrong.join("\n"), told.yaml);
@@ -87,7 +98,7 @@ fn check(name: &str) {
 #[test]
 fn an_expectation_that_is_wrong_by_one_edge_is_noticed() {
     let expected = Expected::read(&text(&folder("equal_names").join("expected.txt")));
-    let told = told(lines("equal_names"));
+    let told = told(lines("equal_names"), &options());
     for edge in expected.edges.clone() {
         let mut less = Expected { edges: expected.edges.clone(), ..Expected::default() };
         less.edges.remove(&edge);

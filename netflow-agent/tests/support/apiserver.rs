@@ -32,18 +32,27 @@ impl ApiServer {
 
     /// Whether the server accepts a manifest, without storing it; the error is what it says.
     pub(crate) fn accepts(&self, manifest: &str) -> Result<(), String> {
-        let mut kubectl = Command::new(&self.kubectl);
-        kubectl.arg("--kubeconfig").arg(&self.kubeconfig);
         // Only the server's own word counts, not what kubectl finds before it asks.
-        kubectl.args(["create", "--dry-run=server", "--validate=false", "-f", "-"]);
+        self.kubectl(&["create", "--dry-run=server", "--validate=false", "-f", "-"], manifest).map(drop)
+    }
+
+    /// What kubectl prints; the error is what it says.
+    pub(crate) fn kubectl(&self, arguments: &[&str], input: &str) -> Result<Vec<u8>, String> {
+        let mut kubectl = Command::new(&self.kubectl);
+        kubectl.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
         let spawned = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| error.to_string())?;
-        if let Some(mut input) = child.stdin.take() {
-            input.write_all(manifest.as_bytes()).map_err(|error| error.to_string())?;
-        }
+        let Some(mut pipe) = child.stdin.take() else { return Err("no pipe to kubectl".to_owned()) };
+        let input = input.to_owned();
+        // It answers while it still reads.
+        let writer = std::thread::spawn(move || pipe.write_all(input.as_bytes()));
         let output = child.wait_with_output().map_err(|error| error.to_string())?;
+        writer
+            .join()
+            .map_err(|panic| format!("the writer: {panic:?}"))?
+            .map_err(|error| error.to_string())?;
         if output.status.success() {
-            return Ok(());
+            return Ok(output.stdout);
         }
         Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
     }
