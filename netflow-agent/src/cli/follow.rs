@@ -215,10 +215,11 @@ mod tests {
             // The other end tells of the same connections: they are not new.
             ("b", flow("b", 10, 7), vec![]),
             ("b", flow("b", 10, 8), vec![1]),
+            ("a", flow("a", 10, 8), vec![]),
             ("a", flow("a", 11, 1), vec![1]),
             // Two hours later the first is forgotten, and nothing of it is told again.
             ("a", flow("a", 12, 3), vec![3]),
-            ("b", flow("b", 12, 4), vec![1]),
+            ("b", flow("b", 12, 5), vec![1]),
         ] {
             assert!(
                 heard.take(node, format!("{lines}{COVERAGE}").as_bytes()).expect("lines"),
