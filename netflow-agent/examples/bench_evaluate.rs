@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use netflow_agent::audit::{self, Scene};
 use netflow_agent::connectivity::Connectivity;
 use netflow_agent::evaluate::{Cluster, End, Snapshot, Verdict};
 use netflow_agent::manifest::{self, Object};
@@ -30,13 +31,13 @@ fn main() -> Result<(), Error> {
     let objects: Vec<Object> = read.objects.into_iter().map(|placed| placed.object).collect();
     let reading = on_core()?.saturating_sub(start);
     let snapshot = Arc::new(Snapshot::new(&objects));
-    let policies: Vec<_> = objects
-        .into_iter()
-        .filter_map(|object| match object {
-            Object::NetworkPolicy(policy) => Some(policy),
-            _ => None,
-        })
-        .collect();
+    let (mut others, mut policies) = (Vec::new(), Vec::new());
+    for object in objects {
+        match object {
+            Object::NetworkPolicy(policy) => policies.push(policy),
+            other => others.push(other),
+        }
+    }
     let n_policies = policies.len();
     let cluster = Cluster::compile(snapshot, policies);
     let compiling = on_core()?.saturating_sub(start + reading);
@@ -45,11 +46,12 @@ fn main() -> Result<(), Error> {
     let peak = peak_mebibytes()?;
     let spreading = whole.saturating_sub(reading + compiling);
 
+    let (auditing, n_findings) = audited(&cluster, others)?;
     let (judging, n_allowed) = judge(&cluster, n_workloads)?;
     let rate = n_verdicts_per_second(judging) / 1e6;
     let yaml_bytes = u32::try_from(yaml.len())?;
     println!(
-        "{n_workloads:>9} {n_policies:>8} {:>7.2} {:>8.0} {:>10.1} {:>14.1} {:>9.0} {peak:>7} {:>11} {rate:>12.1} {:>9.1}%",
+        "{n_workloads:>9} {n_policies:>8} {:>7.2} {:>8.0} {:>10.1} {:>14.1} {:>9.0} {peak:>7} {:>11} {rate:>12.1} {:>8.1}% {:>9.0} {n_findings:>9}",
         f64::from(yaml_bytes) / 1e6,
         milliseconds(reading),
         milliseconds(compiling),
@@ -57,8 +59,18 @@ fn main() -> Result<(), Error> {
         milliseconds(whole),
         connectivity.n_pairs(),
         100.0 * f64::from(n_allowed) / 20e6,
+        milliseconds(auditing),
     );
     Ok(())
+}
+
+/// All findings of `audit`, nothing being observed.
+fn audited(cluster: &Cluster, mut objects: Vec<Object>) -> Result<(Duration, usize), Error> {
+    objects.extend(cluster.policies().iter().cloned().map(Object::NetworkPolicy));
+    let start = on_core()?;
+    let scene = Scene::new(cluster, &objects);
+    let findings = audit::audit(&scene, &[], &audit::Options::default());
+    Ok((on_core()?.saturating_sub(start), findings.len()))
 }
 
 fn milliseconds(span: Duration) -> f64 {

@@ -2,22 +2,21 @@
 //! client's address behind a node's.
 
 use super::{Report, Scene, Severity};
-use crate::manifest::ServiceType;
+use crate::manifest::{Service, ServiceType};
 use crate::net::Direction;
 
 pub(super) fn find(scene: &Scene<'_>, report: &mut Report) {
-    let exposed = scene.services.iter().filter(|service| {
+    let exposed = |service: &Service| {
         matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer)
             && !service.external_traffic_local
-    });
-    let exposed: Vec<_> = exposed.map(|service| (service, scene.behind(service))).collect();
+    };
     for rule in scene.rules().into_iter().filter(|rule| rule.direction == Direction::Ingress) {
         if !rule.peers.iter().any(|peer| peer.ip_block.is_some()) {
             continue;
         }
-        let selected = scene.selected(rule.policy);
-        for (service, behind) in &exposed {
-            if behind.iter().any(|id| selected.contains(id)) {
+        let selected = scene.selected(rule.policy).into_iter().collect();
+        for (service, _) in scene.in_front_of(&selected) {
+            if exposed(service) {
                 let name = format!("{}/{}", service.meta.namespace, service.meta.name);
                 let reason = format!(
                     "Service {name} may show these pods a node's address instead of the client's, and the ipBlock is matched against that"

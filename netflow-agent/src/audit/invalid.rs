@@ -36,6 +36,7 @@ mod tests {
         let bits = sound.replace("10.0.0.0/8", "10.0.0.1/8");
         check("refused", &sound.replace("10.0.0.0/8", "10.0.0.0/99"), &bits);
         check("version-dependent", &bits, &sound);
+        check("manifest", &(sound.clone() + "---\n{replicas: 3, image: web}\n"), &sound);
         check("unknown-field", &sound.replace("ingress:", "ingres:"), &sound);
     }
 }

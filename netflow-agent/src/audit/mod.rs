@@ -29,6 +29,7 @@ pub mod pod;
 mod redundant;
 mod reversed;
 pub mod scene;
+pub mod selector;
 mod selects_nothing;
 mod sensitive;
 mod service_port;
@@ -54,6 +55,37 @@ impl Severity {
         }
     }
 }
+
+/// Every id of a finding. Each has a case that raises it and a near miss that does not; a test sees to that.
+pub const IDS: [&str; 27] = [
+    "and-written-as-or",
+    "cni",
+    "cross-namespace-label",
+    "deny-all-that-is-none",
+    "egress-without-dns",
+    "half-open",
+    "hidden-client",
+    "host-network",
+    "ignored-rules",
+    "manifest",
+    "metadata-reachable",
+    "missing-label",
+    "missing-ports",
+    "named-port",
+    "namespace-without-policy",
+    "or-written-as-and",
+    "over-broad",
+    "redundant-policy",
+    "redundant-rule",
+    "refused",
+    "reversed-selectors",
+    "selects-nothing",
+    "sensitive-reachable",
+    "service-port",
+    "unknown-field",
+    "unused-rule",
+    "version-dependent",
+];
 
 /// One fault, one sentence on why, one on what to do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +121,7 @@ impl Report {
         reason: impl Into<String>,
         fix: impl Into<String>,
     ) {
+        debug_assert!(IDS.contains(&id), "{id} is not in the list of ids");
         let (object, reason, fix) = (object.into(), reason.into(), fix.into());
         self.0.push(Finding { severity, id, object, reason, fix });
     }

@@ -1,5 +1,7 @@
 //! `cni`: what the network plugin of the profile does differently from the API's text.
 
+use ipnet::IpNet;
+
 use super::scene::{RuleAt, title};
 use super::{Report, Scene, Severity};
 use crate::evaluate::block::Block;
@@ -25,6 +27,26 @@ pub(super) fn find(scene: &Scene<'_>, cni: Cni, report: &mut Report) {
                 let reason = "weave does not know endPort: only `port` applies";
                 report.push(Severity::Error, "cni", rule.title(), reason, "list the ports one by one");
             }
+            Cni::KubeRouter if rule.ports.iter().any(|port| port.protocol.as_deref() == Some("SCTP")) => {
+                let reason = "kube-router's policies do not know SCTP";
+                report.push(
+                    Severity::Warning,
+                    "cni",
+                    rule.title(),
+                    reason,
+                    "see that SCTP is filtered elsewhere",
+                );
+            }
+            Cni::Azure if blocks(&rule).any(|block| matches!(block.net, IpNet::V6(_))) => {
+                let reason = "azure's policy manager does not know IPv6";
+                report.push(
+                    Severity::Warning,
+                    "cni",
+                    rule.title(),
+                    reason,
+                    "see that IPv6 is filtered elsewhere",
+                );
+            }
             Cni::Cilium => cilium_block(scene, &rule, report),
             Cni::AwsVpcCni if rule.direction == Direction::Egress => before_translation(scene, &rule, report),
             _ => {}
@@ -36,9 +58,13 @@ pub(super) fn find(scene: &Scene<'_>, cni: Cni, report: &mut Report) {
     }
 }
 
+fn blocks<'r>(rule: &'r RuleAt<'_>) -> impl Iterator<Item = Block> + use<'r> {
+    rule.peers.iter().filter_map(|peer| Block::parse(peer.ip_block.as_ref()?))
+}
+
 /// Cilium matches pods and nodes by identity, never by address.
 fn cilium_block(scene: &Scene<'_>, rule: &RuleAt<'_>, report: &mut Report) {
-    for block in rule.peers.iter().filter_map(|peer| Block::parse(peer.ip_block.as_ref()?)) {
+    for block in blocks(rule) {
         let inside = scene.objects.iter().find(|object| match object {
             Object::Pod(pod) => pod.ips.iter().any(|ip| block.contains(*ip)),
             Object::Node(node) => node.ips.iter().any(|ip| block.contains(*ip)),
@@ -64,11 +90,8 @@ fn cilium_block(scene: &Scene<'_>, rule: &RuleAt<'_>, report: &mut Report) {
 /// AWS judges egress before the Service's address is translated.
 fn before_translation(scene: &Scene<'_>, rule: &RuleAt<'_>, report: &mut Report) {
     let home = &rule.policy.meta.namespace;
-    let peers: Vec<_> = rule.peers.iter().flat_map(|peer| scene.peer_pods(home, peer)).collect();
-    for service in &scene.services {
-        if !scene.behind(service).iter().any(|id| peers.contains(id)) {
-            continue;
-        }
+    let peers = rule.peers.iter().flat_map(|peer| scene.peer_pods(home, peer)).collect();
+    for (service, _) in scene.in_front_of(&peers) {
         for port in &service.ports {
             let TargetPort::Number(target) = port.target else { continue };
             let numbers = rule.numbers();
@@ -104,11 +127,28 @@ fn selects_by_host(policy: &NetworkPolicy) -> bool {
 mod tests {
     use super::*;
     use crate::audit::Options;
-    use crate::audit::tests::{findings, pod, policy};
+    use crate::audit::tests::{check_with, findings, pod, policy};
 
     fn n_found(text: &str, cni: Cni) -> usize {
         let options = Options { cni: Some(cni), ..Options::default() };
         findings(text, &options).iter().filter(|found| found.id == "cni").count()
+    }
+
+    #[test]
+    fn a_plugin_s_note_is_of_what_it_does_differently() {
+        let with =
+            |port: &str| policy("shop", "p", &format!("podSelector: {{}}, ingress: [{{ports: [{port}]}}]"));
+        let options = |cni| Options { cni: Some(cni), ..Options::default() };
+        check_with("cni", &options(Cni::Weave), &with("{port: 1, endPort: 9}"), &with("{port: 1}"));
+        check_with("cni", &options(Cni::KubeRouter), &with("{protocol: SCTP}"), &with("{protocol: UDP}"));
+        let block = |cidr: &str| {
+            policy(
+                "shop",
+                "p",
+                &format!("podSelector: {{}}, ingress: [{{from: [{{ipBlock: {{cidr: '{cidr}'}}}}]}}]"),
+            )
+        };
+        check_with("cni", &options(Cni::Azure), &block("2001:db8::/32"), &block("192.0.2.0/24"));
     }
 
     #[test]

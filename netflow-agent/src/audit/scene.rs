@@ -22,6 +22,9 @@ pub struct Scene<'a> {
     /// Named by an object, or only by what is in them.
     pub namespaces: BTreeMap<Arc<str>, Labels>,
     pub services: Vec<&'a Service>,
+    /// Beside each Service: the pods behind it.
+    behind: Vec<Vec<SubjectId>>,
+    fronts: BTreeMap<SubjectId, Vec<usize>>,
     templates: BTreeMap<WorkloadName, (&'a Labels, &'a [ContainerPort])>,
 }
 
@@ -126,7 +129,15 @@ impl<'a> Scene<'a> {
             let labels = || Labels::from([(Arc::from(NAMESPACE_NAME), Arc::clone(&name))]);
             namespaces.entry(Arc::clone(&name)).or_insert_with(labels);
         }
-        Self { cluster, objects, namespaces, services, templates }
+        let behind: Vec<Vec<SubjectId>> =
+            services.iter().map(|service| pods_behind(cluster, service)).collect();
+        let mut fronts: BTreeMap<SubjectId, Vec<usize>> = BTreeMap::new();
+        for (at, pods) in behind.iter().enumerate() {
+            for &pod in pods {
+                fronts.entry(pod).or_default().push(at);
+            }
+        }
+        Self { cluster, objects, namespaces, services, behind, fronts, templates }
     }
 
     pub fn policies(&self) -> impl Iterator<Item = &'a NetworkPolicy> {
@@ -192,12 +203,11 @@ impl<'a> Scene<'a> {
         self.templates.get(&self.cluster.snapshot().subject(id).name).map_or(&[], |(_, ports)| *ports)
     }
 
-    /// The pods behind a Service.
-    pub fn behind(&self, service: &Service) -> Vec<SubjectId> {
-        let Some(selector) = &service.selector else { return Vec::new() };
-        let match_labels = selector.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        let selector = LabelSelector { match_labels: Some(match_labels), ..LabelSelector::default() };
-        self.cluster.snapshot().select(Some(&service.meta.namespace), &selector)
+    /// The Services that have some of these pods behind them, with all pods behind each.
+    pub fn in_front_of(&self, pods: &BTreeSet<SubjectId>) -> Vec<(&'a Service, &[SubjectId])> {
+        let places: BTreeSet<usize> =
+            { pods.iter() }.filter_map(|id| self.fronts.get(id)).flatten().copied().collect();
+        places.into_iter().map(|at| (self.services[at], self.behind[at].as_slice())).collect()
     }
 
     /// Workloads whose pods are not on the host network, with the ends to judge.
@@ -226,6 +236,15 @@ impl<'a> Scene<'a> {
         names.dedup();
         names
     }
+}
+
+fn pods_behind(cluster: &Cluster, service: &Service) -> Vec<SubjectId> {
+    let Some(selector) = service.selector.as_ref().filter(|labels| !labels.is_empty()) else {
+        return Vec::new();
+    };
+    let match_labels = selector.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let selector = LabelSelector { match_labels: Some(match_labels), ..LabelSelector::default() };
+    cluster.snapshot().select(Some(&service.meta.namespace), &selector)
 }
 
 /// `shop/deployment/web`, or `shop/web` for a bare pod.

@@ -22,16 +22,14 @@ pub(super) fn find(
         .filter(|(_, id, _)| scene.labels(*id).is_some_and(|labels| matches(selector, labels)))
         .map(|(name, ..)| name)
         .collect();
-    let seen = |source: &Endpoint, destination: &Endpoint| {
-        observed.is_some_and(|edges| {
-            edges.iter().any(|edge| edge.source == *source && edge.destination == *destination)
-        })
-    };
+    let edges = observed.into_iter().flatten();
+    let seen: BTreeSet<(&Endpoint, &Endpoint)> =
+        edges.map(|edge| (&edge.source, &edge.destination)).collect();
     for (to, name) in names.iter().enumerate().filter(|(_, name)| guarded.contains(name)) {
         let destination = Endpoint::Workload(name.clone());
         for (from, source) in names.iter().enumerate() {
             let Some(ports) = connectivity.between(from, to) else { continue };
-            if seen(&Endpoint::Workload(source.clone()), &destination) {
+            if seen.contains(&(&Endpoint::Workload(source.clone()), &destination)) {
                 continue;
             }
             let never = if observed.is_some() { " and was never seen to" } else { "" };
@@ -63,7 +61,7 @@ mod tests {
 
     use super::*;
     use crate::audit::Options;
-    use crate::audit::tests::{findings, pod, policy};
+    use crate::audit::tests::{check_with, findings, pod, policy};
 
     #[test]
     fn only_who_may_reach_the_sensitive_pods_is_named() {
@@ -85,5 +83,38 @@ mod tests {
             .map(|found| found.reason.as_str())
             .collect();
         assert_eq!(found, ["shop/web may reach it on TCP 5432"]);
+
+        let nobody = policy("shop", "p", "podSelector: {matchLabels: {app: db}}");
+        let pods = pod("shop", "db", "app: db", "") + &pod("shop", "web", "app: web", "");
+        check_with("sensitive-reachable", &options, &text, &(pods + &nobody));
+    }
+
+    #[test]
+    fn who_was_seen_to_reach_the_sensitive_pods_is_not_named() {
+        let labels = BTreeMap::from([("app".to_owned(), "db".to_owned())]);
+        let selector = LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
+        let text = pod("shop", "db", "app: db", "")
+            + &pod("shop", "web", "app: web", "")
+            + &pod("shop", "other", "app: other", "")
+            + &policy(
+                "shop",
+                "p",
+                "podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {}}], ports: [{port: 5432}]}]",
+            );
+        let end = |name: &str| {
+            let (namespace, name) = ("shop".into(), name.into());
+            Endpoint::Workload(crate::identity::WorkloadName {
+                namespace,
+                kind: crate::manifest::WorkloadKind::Pod,
+                name,
+            })
+        };
+        let protocol = crate::net::Protocol::Tcp;
+        let edge = EdgeKey { source: end("web"), destination: end("db"), port: 5432, protocol };
+        let observed = BTreeSet::from([edge]);
+        let options = Options { sensitive: Some(selector), observed: Some(&observed), ..Options::default() };
+        let found = findings(&text, &options).into_iter().filter(|found| found.id == "sensitive-reachable");
+        let reasons: Vec<String> = found.map(|found| found.reason).collect();
+        assert_eq!(reasons, ["shop/other may reach it on TCP 5432 and was never seen to"]);
     }
 }

@@ -19,10 +19,9 @@ pub(super) fn find(scene: &Scene<'_>, report: &mut Report) {
         if rule.ports.is_empty() || servers.is_empty() {
             continue;
         }
-        for service in &scene.services {
-            let behind: Vec<SubjectId> =
-                scene.behind(service).into_iter().filter(|id| servers.contains(id)).collect();
-            for port in service.ports.iter().filter(|_| !behind.is_empty()) {
+        for (service, behind) in scene.in_front_of(&servers) {
+            let behind: Vec<SubjectId> = behind.iter().copied().filter(|id| servers.contains(id)).collect();
+            for port in &service.ports {
                 let listens = |number: u16| {
                     behind.iter().any(|id| {
                         scene.ports(*id).iter().any(|own| own.port == number && own.protocol == port.protocol)

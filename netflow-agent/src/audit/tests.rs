@@ -24,8 +24,13 @@ pub(super) fn findings(text: &str, options: &Options<'_>) -> Vec<Finding> {
 
 /// One finding of this id in the first text, none in the second.
 pub(super) fn check(id: &str, raised: &str, near_miss: &str) {
+    check_with(id, &Options::default(), raised, near_miss);
+}
+
+/// As [`check`], for a finding that hangs on more than the objects.
+pub(super) fn check_with(id: &str, options: &Options<'_>, raised: &str, near_miss: &str) {
     let with = |text: &str| -> Vec<String> {
-        findings(text, &Options::default())
+        findings(text, options)
             .into_iter()
             .filter(|found| found.id == id)
             .map(|found| format!("{}: {}", found.object, found.reason))

@@ -11,9 +11,12 @@ pub(super) fn find(scene: &Scene<'_>, observed: &BTreeSet<EdgeKey>, report: &mut
     for edge in observed {
         used.extend(scene.cluster.edge_uses(edge).iter().map(|one| (one.policy, one.direction, one.rule)));
     }
-    for rule in scene.rules() {
-        let at = scene.policies().position(|policy| core::ptr::eq(policy, rule.policy));
-        if at.is_some_and(|at| !used.contains(&(at, rule.direction, rule.index))) {
+    let rules = scene
+        .policies()
+        .enumerate()
+        .flat_map(|(at, policy)| scene.rules_of(policy).into_iter().map(move |rule| (at, rule)));
+    for (at, rule) in rules {
+        if !used.contains(&(at, rule.direction, rule.index)) {
             let reason = "no observed edge used it in the window";
             report.push(
                 Severity::Note,
@@ -32,20 +35,15 @@ mod tests {
 
     use super::*;
     use crate::audit::Options;
-    use crate::audit::tests::{findings, pod, policy};
+    use crate::audit::tests::{check_with, findings, pod, policy};
     use crate::identity::{Endpoint, WorkloadName};
     use crate::manifest::WorkloadKind;
     use crate::net::Protocol;
 
     #[test]
     fn a_rule_is_unused_when_no_edge_needs_it() {
-        let text = pod("shop", "web", "app: web", "")
-            + &pod("shop", "db", "app: db", "")
-            + &policy(
-                "shop",
-                "p",
-                "podSelector: {}, ingress: [{ports: [{port: 80}]}, {ports: [{port: 81}]}]",
-            );
+        let pods = pod("shop", "web", "app: web", "") + &pod("shop", "db", "app: db", "");
+        let rules = "podSelector: {}, ingress: [{ports: [{port: 80}]}";
         let end = |name: &str| {
             Endpoint::Workload(WorkloadName {
                 namespace: Arc::from("shop"),
@@ -56,12 +54,10 @@ mod tests {
         let edge = EdgeKey { source: end("web"), destination: end("db"), port: 80, protocol: Protocol::Tcp };
         let observed = BTreeSet::from([edge]);
         let options = Options { observed: Some(&observed), ..Options::default() };
-        let found = findings(&text, &options);
-        let found: Vec<&str> = found
-            .iter()
-            .filter(|found| found.id == "unused-rule")
-            .map(|found| found.object.as_str())
-            .collect();
-        assert_eq!(found, ["NetworkPolicy shop/p ingress[1]"]);
+        let both = format!("{pods}{}", policy("shop", "p", &format!("{rules}, {{ports: [{{port: 81}}]}}]")));
+        check_with("unused-rule", &options, &both, &(pods + &policy("shop", "p", &format!("{rules}]"))));
+        let found = findings(&both, &options);
+        let found = found.iter().find(|found| found.id == "unused-rule").map(|found| found.object.as_str());
+        assert_eq!(found, Some("NetworkPolicy shop/p ingress[1]"));
     }
 }

@@ -9,9 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::files::{self, Files};
 use super::plugin::Called;
-use super::source::{self, SourceArgs};
+use super::source::{self, Flows, SourceArgs};
 use super::{Exit, Failure, Streams};
-use crate::audit::{self, Options, Scene, Severity};
+use crate::audit::{self, Options, Scene, Severity, selector};
 use crate::edge::{self, EdgeKey};
 use crate::evaluate::{Cluster, End, EndName, Snapshot};
 use crate::manifest::cni::Cni;
@@ -71,8 +71,8 @@ pub struct Args {
     /// kube-router, or auto
     #[arg(long, value_name = "PROFILE")]
     cni: Option<Profile>,
-    /// Pods that few should reach, by label; who may reach them is listed
-    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
+    /// Pods that few should reach, by label as `kubectl -l` takes it; who may reach them is listed
+    #[arg(long, value_name = "SELECTOR", value_parser = selector::parse)]
     sensitive: Option<LabelSelector>,
     /// Exit with 3 when a finding is at least this bad
     #[arg(long, value_name = "SEVERITY")]
@@ -85,17 +85,6 @@ pub struct Args {
     source: SourceArgs,
 }
 
-/// `key=value,key2=value2`, as kubectl's `-l`.
-fn selector(text: &str) -> Result<LabelSelector, String> {
-    let labels = text.split(',').map(|pair| match pair.split_once('=') {
-        Some((key, value)) if !key.is_empty() => {
-            Ok((key.trim().to_owned(), value.trim_start_matches('=').trim().to_owned()))
-        }
-        _ => Err(format!("`{pair}` is no `key=value`")),
-    });
-    Ok(LabelSelector { match_labels: Some(labels.collect::<Result<_, _>>()?), ..LabelSelector::default() })
-}
-
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     // As kubectl's plugin, without manifests, it is the cluster that is audited.
     let live = args.files.filename.is_empty() && streams.called == Called::Plugin;
@@ -104,8 +93,9 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         return Err(Failure::usage("nothing to audit")
             .with_hint("name manifests with `-f FILE|FOLDER|-`, a recording with `--input FILE`, or both"));
     }
+    files::stdin_once(args.files.filename.iter().chain(&args.source.input))?;
     let manifests = files::load(&args.files.filename, args.files.recursive, streams)?;
-    let (recorded, observed, whole) = observed(asked.then_some(&args.source), streams)?;
+    let (recorded, observed, mut whole) = observed(asked.then_some(&args.source), streams)?;
     // What is written in the manifests replaces what was recorded.
     let objects: Vec<&Object> = {
         let written: BTreeSet<_> = manifests.objects.iter().map(|placed| placed.object.title()).collect();
@@ -120,7 +110,9 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         .collect();
     let cluster = Cluster::compile(Arc::new(Snapshot::new(objects.iter().copied())), policies);
     let scene = Scene::new(&cluster, objects);
-    incomplete(&scene, streams)?;
+    if incomplete(&scene, streams)? && args.source.require_complete {
+        whole = Exit::Incomplete;
+    }
     if let [what, name] = args.of.as_slice() {
         return pod(&scene, &manifests, what, name, args.namespace.as_deref(), streams);
     }
@@ -147,24 +139,34 @@ fn observed(args: Option<&SourceArgs>, streams: &mut Streams<'_>) -> Result<Reco
     let Some(args) = args else {
         return Ok((Vec::new(), None, Exit::Done));
     };
-    let loaded = source::load(args, streams)?;
+    let loaded = source::load_with(args, Flows::Welcome, streams)?;
     loaded.report(streams)?;
+    // Where nothing was watched, nothing is unused.
+    let watched = loaded.coverage.span.is_some();
     let joined = edge::join(&loaded.recording, &loaded.inventory(), loaded.window);
-    let edges = joined.edges.iter().map(|edge| edge.key.clone()).collect();
-    Ok((files::current(&loaded), Some(edges), loaded.exit()))
+    let edges = watched.then(|| joined.edges.iter().map(|edge| edge.key.clone()).collect());
+    Ok((loaded.objects(), edges, loaded.exit()))
 }
 
-fn incomplete(scene: &Scene<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
+/// Whether policies of other dialects decide as well; they are named.
+fn incomplete(scene: &Scene<'_>, streams: &mut Streams<'_>) -> Result<bool, Failure> {
+    let mut found = false;
     for object in scene.objects.iter().filter(|object| matches!(object, Object::OtherPolicy { .. })) {
+        found = true;
         writeln!(streams.err, "incomplete: {} is of another dialect and is not judged", object.title())?;
     }
-    Ok(())
+    Ok(found)
 }
 
 fn profile(asked: Option<Profile>, scene: &Scene<'_>, streams: &mut Streams<'_>) -> Result<Option<Cni>, Failure> {
     match asked {
         None => Ok(None),
-        Some(Profile::Named(cni)) => Ok(Some(cni)),
+        Some(Profile::Named(cni)) => {
+            if matches!(cni, Cni::Calico | Cni::Antrea) {
+                writeln!(streams.err, "cni: {cni} does nothing differently that is known here")?;
+            }
+            Ok(Some(cni))
+        }
         Some(Profile::Auto) => {
             let workloads: Vec<&Workload> = (scene.objects.iter())
                 .filter_map(|object| match object {

@@ -4,16 +4,19 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::source::Lacks;
+use super::source::{Flows, Lacks};
 use super::{Failure, Streams};
-use crate::manifest::{self, Words};
+use crate::manifest::{self, Object, Words};
 use crate::recording::{CoverageSummary, Observed, Reader};
+use crate::sys::cluster::Error;
 use crate::sys::cluster::client::Access;
 use crate::sys::cluster::forward::Reach;
+use crate::sys::cluster::live::Unread;
 use crate::sys::cluster::session::{Answered, Arrival, Session};
 use crate::time::{Time, Window, parse_duration};
 
@@ -84,9 +87,10 @@ pub fn gone(coverage: &CoverageSummary, lacks: &Lacks) -> Vec<String> {
         .collect()
 }
 
-/// Reads the window from all nodes into `reader`.
+/// Reads the window from all nodes into `reader`; where flows are only welcome, the live objects will do.
 pub fn read(
     args: &ClusterArgs,
+    flows: Flows,
     window: Window,
     reader: &mut Reader,
     streams: &mut Streams<'_>,
@@ -95,7 +99,7 @@ pub fn read(
     let session = args.open()?;
     let mut progress = Progress::new();
     let mut words = Words::default();
-    let answered = session.ask(&path, None, &mut |arrival| -> Result<(), Failure> {
+    let asked = session.ask(&path, None, &mut |arrival| -> Result<(), Failure> {
         match arrival {
             Arrival::Lines { node, mut lines } => reader.read(&format!("node {node}"), &mut lines)?,
             Arrival::Object(object) => {
@@ -108,8 +112,29 @@ pub fn read(
             Arrival::Progress { done, all } => progress.show(done, all, streams.err)?,
         }
         Ok(())
-    })??;
+    });
+    let answered = match asked {
+        // Who may not even list the agents may still read what is judged.
+        Err(error) if flows == Flows::Welcome && error.is_forbidden() => {
+            let mut take = |value: Value| {
+                let from = ready(&value);
+                if let Ok(object) = manifest::object_from_value(&value, &mut words) {
+                    reader.object(Observed { from, to: None, gateways: Vec::new(), object: object.into() });
+                }
+            };
+            Answered { unread: session.objects(None, &mut take)?, ..Answered::default() }
+        }
+        asked => asked??,
+    };
     progress.clear(streams.err)?;
+    if flows == Flows::Welcome {
+        needed(&answered.unread)?;
+        if answered.nodes.is_empty() {
+            let nodes = vec!["no agent answered: nothing is known of flows".to_owned()];
+            let unread = answered.unread.iter().map(unread_words).collect();
+            return Ok(Lacks { answered: Vec::new(), nodes, unread });
+        }
+    }
     lacks(args, &answered, answered.nodes.len(), streams.err)
 }
 
@@ -123,6 +148,39 @@ fn ready(object: &Value) -> Option<Time> {
     conditions.iter().find(is)?["lastTransitionTime"].as_str()?.parse().ok()
 }
 
+/// The live objects that verdicts hang on, and in words what was not read; no agent is asked. Where the user
+/// may not read the cluster, `namespace` alone is read.
+pub fn objects(
+    args: &ClusterArgs,
+    namespace: Option<&str>,
+) -> Result<(Vec<Arc<Object>>, Vec<String>), Failure> {
+    let mut words = Words::default();
+    let mut objects = Vec::new();
+    let unread = args.open()?.objects(namespace, &mut |value| {
+        objects.extend(manifest::object_from_value(&value, &mut words).map(Arc::new));
+    })?;
+    needed(&unread)?;
+    Ok((objects, unread.iter().map(unread_words).collect()))
+}
+
+fn unread_words(unread: &Unread) -> String {
+    format!("{}: {}", unread.kind, unread.error.chain())
+}
+
+/// Without the pods, or without the policies, a verdict would be a guess.
+fn needed(unread: &[Unread]) -> Result<(), Failure> {
+    let without = unread.iter().find(|one| {
+        matches!(one.kind, "Pod" | "NetworkPolicy") && !matches!(one.error, Error::OneNamespace { .. })
+    });
+    match without {
+        None => Ok(()),
+        Some(one) => Err(Failure::from(one.error.chain()).with_hint(
+            "policies are judged on what you may list: pods, namespaces, workloads and networkpolicies, of all \
+             namespaces or, with `-n`, of one",
+        )),
+    }
+}
+
 /// Who answered, and who did not. Where nobody can there is nothing to answer from.
 pub(super) fn lacks(
     args: &ClusterArgs,
@@ -132,8 +190,7 @@ pub(super) fn lacks(
 ) -> Result<Lacks, Failure> {
     let nodes: Vec<String> =
         answered.missing.iter().map(|missing| format!("node {}: {}", missing.node, missing.reason)).collect();
-    let unread: Vec<String> =
-        answered.unread.iter().map(|unread| format!("{}: {}", unread.kind, unread.error.chain())).collect();
+    let unread: Vec<String> = answered.unread.iter().map(unread_words).collect();
     if n_agents == 0 {
         for words in &nodes {
             writeln!(err, "missing: {words}")?;

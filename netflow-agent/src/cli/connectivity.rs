@@ -43,6 +43,9 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         Output::Dot => render::dot(rows, streams.out),
         Output::Mermaid => render::mermaid(rows, streams.out),
     }?;
+    if connectivity.workloads().is_empty() && connectivity.host_network().is_empty() {
+        writeln!(streams.err, "no pod or workload in the input")?;
+    }
     render::not_judged(&connectivity, streams.err)?;
     Ok(judged.exit())
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::judged::{self, JudgedArgs};
-use super::{Exit, Failure, Streams};
+use super::{Exit, Failure, Streams, files};
 use crate::evaluate::Cluster;
 use crate::evaluate::batch::Query;
 
@@ -29,9 +29,7 @@ pub struct Args {
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let Args { judged: from, queries } = args;
     let is_stdin = queries == Path::new("-");
-    if is_stdin && from.files.filename.iter().chain(&from.source.input).any(|name| name == Path::new("-")) {
-        return Err(Failure::usage("standard input is named more than once"));
-    }
+    files::stdin_once(from.files.filename.iter().chain(&from.source.input).chain([&queries]))?;
     let judged = judged::load(&from, streams)?;
     let namespace = from.namespace.as_deref();
     if is_stdin {

@@ -2,11 +2,10 @@
 //! server would refuse ends the verb; what it would only warn about is said on stderr.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::source::{Loaded, SourceArgs};
+use super::source::SourceArgs;
 use super::{Failure, Streams};
-use crate::manifest::{Manifests, Object, Severity};
+use crate::manifest::{Manifests, Severity};
 use crate::sys::files::{self, Folders};
 
 /// Where manifests come from.
@@ -50,17 +49,18 @@ pub fn read(files: &Files, streams: &mut Streams<'_>) -> Result<Manifests, Failu
     Ok(manifests)
 }
 
+/// Standard input can be read once.
+pub fn stdin_once<'a>(names: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Failure> {
+    match names.into_iter().filter(|name| name.as_os_str() == "-").count() {
+        0 | 1 => Ok(()),
+        _ => Err(Failure::usage("standard input is named more than once")),
+    }
+}
+
 /// Whether a flag names a recording, an agent or a cluster besides the manifests.
 pub fn names_a_source(args: &SourceArgs) -> bool {
     let named = !args.input.is_empty() || args.state_dir.is_some() || args.agent.is_some();
     #[cfg(feature = "cluster")]
     let named = named || args.cluster.is_named();
     named
-}
-
-/// The objects as of the window's end: what ended before is history.
-pub fn current(loaded: &Loaded) -> Vec<Arc<Object>> {
-    let until = loaded.window.to;
-    let objects = loaded.recording.objects.iter().filter(|one| one.to.is_none_or(|to| to >= until));
-    objects.map(|one| Arc::clone(&one.object)).collect()
 }

@@ -219,6 +219,23 @@ fn live(args: &Args, loaded: &Loaded, streams: &mut Streams<'_>) -> Result<Vec<N
     Ok(policies.collect())
 }
 
+/// The policies that this verb would print of the data with these flags, read back and proven.
+pub fn generated(
+    source: &SourceArgs,
+    policies: &PolicyArgs,
+    loaded: &Loaded,
+) -> Result<Vec<NetworkPolicy>, Failure> {
+    let inventory = loaded.inventory();
+    let joined = join(&loaded.recording, &inventory, loaded.window);
+    let answer = generate(&joined.edges, &inventory, &policies.options(source, &inventory)?);
+    let mut bytes = Vec::new();
+    kubernetes::yaml(&answer.policies, Detail::None, &mut bytes)?;
+    let policies = proof::parse("the generated stream", &bytes)?;
+    let objects = loaded.recording.objects.iter().map(|observed| &*observed.object);
+    proof::prove(policies.clone(), objects, &joined.edges, &answer)?;
+    Ok(policies)
+}
+
 fn foreign<'p>(
     answer: &Recommendation,
     mut known: impl Iterator<Item = &'p NetworkPolicy>,

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::files::{self, Files};
@@ -55,17 +54,12 @@ pub fn load(args: &JudgedArgs, streams: &mut Streams<'_>) -> Result<Judged, Fail
         return Err(Failure::usage("nothing to judge")
             .with_hint("name manifests with `-f FILE|FOLDER|-`, a recording with `--input FILE`, or both"));
     }
-    let stdin = Path::new("-");
-    if names.iter().chain(&args.source.input).filter(|name| *name == stdin).count() > 1 {
-        return Err(Failure::usage("standard input is named more than once"));
-    }
+    files::stdin_once(names.iter().chain(&args.source.input))?;
     let manifests = files::read(&args.files, streams)?;
     let (mut recorded, mut unshown) = (Vec::new(), Vec::new());
     if asked {
-        let loaded = source::load(&args.source, streams)?;
-        recorded = files::current(&loaded);
         // Verdicts hang on objects, not on which hours were observed.
-        unshown.extend(loaded.lacks.nodes.into_iter().chain(loaded.lacks.unread));
+        (recorded, unshown) = source::objects(&args.source, args.namespace.as_deref(), streams)?;
     }
     let written: BTreeSet<String> = manifests.objects.iter().map(|placed| placed.object.title()).collect();
     let kept =

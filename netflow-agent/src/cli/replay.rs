@@ -1,6 +1,6 @@
 //! `replay`: what was observed against candidate policies, before anyone applies them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,10 +62,7 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     if files.filename.is_empty() {
         return Err(Failure::usage("no policies named").with_hint("name them with `-f FILE|FOLDER|-`"));
     }
-    let stdin = Path::new("-");
-    if files.filename.iter().chain(&source.input).filter(|name| *name == stdin).count() > 1 {
-        return Err(Failure::usage("standard input is named more than once"));
-    }
+    files::stdin_once(files.filename.iter().chain(&source.input))?;
     let manifests = files::read(&files, streams)?;
     let policies = policies(manifests.objects.iter().map(|placed| &placed.object));
     if policies.is_empty() {
@@ -87,7 +84,12 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     } else {
         write(&replayed, &candidate, output, streams)?;
     }
-    report(&replayed, &loaded, &inventory.other_policies, streams)
+    let mut others: BTreeSet<String> = { inventory.other_policies.iter() }
+        .map(|(kind, meta)| format!("{kind} {}/{}", meta.namespace, meta.name))
+        .collect();
+    let dialects = manifests.objects.iter().filter(|placed| matches!(placed.object, Object::OtherPolicy { .. }));
+    others.extend(dialects.map(|placed| placed.object.title()));
+    report(&replayed, &loaded, &others, streams)
 }
 
 fn policies<'o>(objects: impl Iterator<Item = &'o Object>) -> Vec<NetworkPolicy> {
@@ -195,7 +197,7 @@ fn write_unused(candidate: &Cluster, joined: &edge::Joined, streams: &mut Stream
 fn report(
     replayed: &Replayed<'_>,
     loaded: &Loaded,
-    others: &[(&str, &crate::manifest::Meta)],
+    others: &BTreeSet<String>,
     streams: &mut Streams<'_>,
 ) -> Result<Exit, Failure> {
     let counts = replayed.counts();
@@ -208,12 +210,8 @@ fn report(
         }
     }
     loaded.report(streams)?;
-    for (kind, meta) in others {
-        writeln!(
-            streams.err,
-            "incomplete: {kind} {}/{} also decides, and is not judged",
-            meta.namespace, meta.name
-        )?;
+    for name in others {
+        writeln!(streams.err, "incomplete: {name} also decides, and is not judged")?;
     }
     if counts.get(&Class::Denied).is_some_and(|denied| denied.edges > 0) {
         return Ok(Exit::Findings);

@@ -4,10 +4,12 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Exit, Failure, Streams, local};
 use crate::api::routes;
 use crate::identity::Inventory;
+use crate::manifest::Object;
 use crate::recording::{CoverageSummary, Reader, Recording, resolve};
 use crate::render::coverage;
 pub use crate::render::words::count;
@@ -107,6 +109,13 @@ impl Loaded {
         Inventory::of(&self.recording.objects, self.window)
     }
 
+    /// The objects as of the window's end: what ended before is history.
+    pub fn objects(&self) -> Vec<Arc<Object>> {
+        let until = self.window.to;
+        let objects = self.recording.objects.iter().filter(|one| one.to.is_none_or(|to| to >= until));
+        objects.map(|one| Arc::clone(&one.object)).collect()
+    }
+
     /// Tells on stderr how much was observed and what was lost; every answer says so.
     pub fn report(&self, streams: &mut Streams<'_>) -> io::Result<()> {
         for line in coverage::words(&self.coverage) {
@@ -127,11 +136,48 @@ impl Loaded {
     }
 }
 
+/// Whether a verb can answer without what was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flows {
+    Needed,
+    /// The live objects of a cluster without agents will do.
+    Welcome,
+}
+
 /// Reads whatever the flags name.
 pub fn load(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Loaded, Failure> {
+    load_with(args, Flows::Needed, streams)
+}
+
+/// The objects that verdicts hang on, as of the window's end, and in words what of them is missing. Of a
+/// cluster no agent is asked; `namespace` is what is read where the user may not read the whole.
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(unused_variables, reason = "with the cluster it says what to read of it")
+)]
+pub fn objects(
+    args: &SourceArgs,
+    namespace: Option<&str>,
+    streams: &mut Streams<'_>,
+) -> Result<(Vec<Arc<Object>>, Vec<String>), Failure> {
     #[cfg(feature = "cluster")]
     if args.input.is_empty() && args.asks_the_cluster(streams.called) {
-        return load_cluster(args, streams);
+        return super::cluster::objects(&args.cluster, namespace);
+    }
+    let loaded = load(args, streams)?;
+    let objects = loaded.objects();
+    Ok((objects, loaded.lacks.nodes.into_iter().chain(loaded.lacks.unread).collect()))
+}
+
+/// As [`load`], for a verb that may do without flows.
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(unused_variables, reason = "with the cluster it says whether agents must answer")
+)]
+pub fn load_with(args: &SourceArgs, flows: Flows, streams: &mut Streams<'_>) -> Result<Loaded, Failure> {
+    #[cfg(feature = "cluster")]
+    if args.input.is_empty() && args.asks_the_cluster(streams.called) {
+        return load_cluster(args, flows, streams);
     }
     let mut reader = Reader::default();
     if args.input.is_empty() {
@@ -185,12 +231,14 @@ impl SourceArgs {
 }
 
 #[cfg(feature = "cluster")]
-fn load_cluster(args: &SourceArgs, streams: &mut Streams<'_>) -> Result<Loaded, Failure> {
+fn load_cluster(args: &SourceArgs, flows: Flows, streams: &mut Streams<'_>) -> Result<Loaded, Failure> {
     let window = routes::window(args.since, args.until, clock::now());
     let mut reader = Reader::default();
-    let mut lacks = super::cluster::read(&args.cluster, window, &mut reader, streams)?;
+    let mut lacks = super::cluster::read(&args.cluster, flows, window, &mut reader, streams)?;
     let mut loaded = finish(args, reader, Some(window), streams)?;
-    lacks.nodes.extend(super::cluster::gone(&loaded.coverage, &lacks));
+    if flows == Flows::Needed || !lacks.answered.is_empty() {
+        lacks.nodes.extend(super::cluster::gone(&loaded.coverage, &lacks));
+    }
     loaded.lacks = lacks;
     Ok(loaded)
 }

@@ -95,6 +95,9 @@ impl Assertion {
 /// A file of assertions that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum AssertionError {
+    /// A file that guards nothing is a mistake, not a success.
+    #[error("no assertion in it")]
+    None,
     #[error("not a file of assertions: {0}")]
     Yaml(String),
     #[error("assertion {number}: {reason}")]
@@ -129,6 +132,9 @@ enum WirePort {
 pub fn read(text: &str, namespace: Option<&str>) -> Result<Vec<Assertion>, AssertionError> {
     let file: WireFile =
         serde_saphyr::from_str(text).map_err(|error| AssertionError::Yaml(error.to_string()))?;
+    if file.assertions.is_empty() {
+        return Err(AssertionError::None);
+    }
     let items = file.assertions.into_iter().enumerate();
     items
         .map(|(at, wire)| {

@@ -96,6 +96,31 @@ impl Cluster {
         explain::uses(self, Pair::new(from, to), port, protocol)
     }
 
+    /// The first rule of one direction that allows a connection between two pods or templates whose rules name
+    /// no address.
+    pub(crate) fn first_use(
+        &self,
+        from: SubjectId,
+        to: SubjectId,
+        direction: Direction,
+        port: u16,
+        protocol: Protocol,
+    ) -> Option<RuleUse> {
+        let [from, to] = [from, to].map(|id| self.snapshot.subject(id).class);
+        let (own, other) = match direction {
+            Direction::Ingress => (to, from),
+            Direction::Egress => (from, to),
+        };
+        let ports = &self.snapshot.classes[to as usize].ports;
+        let peer = verdict::Peer { class: Some(other), ip: None };
+        let mut rules = self.sides.of(own, direction).rules.iter();
+        let rule = rules.find(|rule| {
+            rule.ports.contains(protocol, port, ports) && rule.peers.holds(peer) == verdict::Match::Yes
+        })?;
+        let (policy, rule) = (rule.policy as usize, rule.index as usize);
+        Some(RuleUse { policy, direction, rule, peer: None, port: None })
+    }
+
     /// As [`Self::uses`] for an edge: what any pair of its pods uses, sorted.
     pub fn edge_uses(&self, edge: &EdgeKey) -> BTreeSet<RuleUse> {
         let (Some(from), Some(to)) =

@@ -300,6 +300,18 @@ impl RulePort {
 }
 
 impl RulePorts {
+    /// Whether it means this port at some destination: a name may stand for any number.
+    pub(crate) fn may_contain(&self, protocol: Protocol, port: u16) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(items) => items.iter().any(|item| match item {
+                RulePort::Range(of, range) => *of == protocol && range.contains(port),
+                RulePort::Name(of, _) => *of == protocol,
+                RulePort::Never => false,
+            }),
+        }
+    }
+
     pub(crate) fn contains(&self, protocol: Protocol, port: u16, destination: &[ClassPort]) -> bool {
         match self {
             Self::Any => true,

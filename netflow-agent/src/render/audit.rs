@@ -22,7 +22,11 @@ pub fn inventory(scene: &Scene<'_>) -> Inventory {
 
 pub fn text(scene: &Scene<'_>, findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
     let counted: Vec<String> = inventory(scene).into_iter().map(|(kind, n)| format!("{n} {kind}")).collect();
-    writeln!(out, "read: {}", counted.join(", "))?;
+    if counted.is_empty() {
+        writeln!(out, "read: nothing")?;
+    } else {
+        writeln!(out, "read: {}", counted.join(", "))?;
+    }
     writeln!(out)?;
     let rows: Vec<Vec<String>> = coverage(scene).iter().map(|(name, one)| coverage_row(name, one)).collect();
     table::write(&["NAMESPACE", "POLICIES", "WORKLOADS", "INGRESS", "EGRESS", "COVERAGE"], &rows, out)?;

@@ -25,10 +25,10 @@ pub fn unused<'e>(candidate: &Cluster, edges: impl IntoIterator<Item = &'e Edge>
                 continue;
             }
             for (rule, (peers, ports)) in rules(&object.spec, direction).into_iter().enumerate() {
-                let of_rule: Vec<&RuleUse> = used
-                    .iter()
-                    .filter(|used| (used.policy, used.direction, used.rule) == (policy, direction, rule))
-                    .collect();
+                // Sorted by policy, direction and rule; no peer and no port come first.
+                let first = RuleUse { policy, direction, rule, peer: None, port: None };
+                let next = RuleUse { rule: rule + 1, ..first };
+                let of_rule: Vec<&RuleUse> = used.range(first..next).collect();
                 if of_rule.is_empty() {
                     found.push(Unused::Rule { policy, direction, rule });
                     continue;

@@ -7,4 +7,5 @@ mod clusters;
 mod naive;
 
 mod connectivity;
+mod findings;
 mod laws;

@@ -1,6 +1,7 @@
 //! A real API server from the kit beside the project, for tests that ask it what it accepts. It listens on
 //! loopback only, and is ended and forgotten when the value is dropped.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +10,9 @@ use std::process::{Command, Stdio};
 pub(crate) struct ApiServer {
     script: PathBuf,
     kubectl: PathBuf,
-    kubeconfig: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
+    /// Its port is one for the whole machine.
+    _lock: File,
 }
 
 impl ApiServer {
@@ -20,12 +23,15 @@ impl ApiServer {
             .map(|folder| folder.join("shared/kube/apiserver-only"))
             .find(|file| file.is_file())
             .ok_or("no shared/kube/apiserver-only beside the project")?;
+        let lock = File::create(std::env::temp_dir().join("netflow-apiserver.lock"))
+            .map_err(|error| error.to_string())?;
+        lock.lock().map_err(|error| error.to_string())?;
         let output = Command::new("bash").arg(&script).stdin(Stdio::null()).output();
         let output = output.map_err(|error| format!("{}: {error}", script.display()))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let said = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(PathBuf::from);
         match (said("KUBECONFIG="), said("KUBECTL=")) {
-            (Some(kubeconfig), Some(kubectl)) => Ok(Self { script, kubectl, kubeconfig }),
+            (Some(kubeconfig), Some(kubectl)) => Ok(Self { script, kubectl, kubeconfig, _lock: lock }),
             _ => Err(format!("no API server: {}", String::from_utf8_lossy(&output.stderr).trim())),
         }
     }

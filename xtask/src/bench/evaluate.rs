@@ -15,7 +15,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let bench = super::build(&["--example", "bench_evaluate"], "bench_evaluate")?;
     println!(
-        "workloads policies  MB YAML  read ms compile ms connectivity ms  whole ms     MiB  pairs open Mverdicts/s   allowed"
+        "workloads policies  MB YAML  read ms compile ms connectivity ms  whole ms     MiB  pairs open Mverdicts/s  allowed  audit ms  findings"
     );
     for workloads in &args.workloads {
         let ended = Command::new(&bench).arg(workloads.to_string()).status()?;

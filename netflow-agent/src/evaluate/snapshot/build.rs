@@ -225,6 +225,12 @@ impl Building<'_> {
         let plain = snapshot.subjects.iter().map(|subject| (!subject.host_network).then_some(subject.class));
         snapshot.plain = plain.collect();
         snapshot.classes = order.into_iter().cloned().collect();
+        snapshot.members = vec![Vec::new(); snapshot.classes.len()];
+        for (at, subject) in snapshot.subjects.iter().enumerate() {
+            if let Some(members) = snapshot.members.get_mut(subject.class as usize) {
+                members.push(SubjectId(index(at)));
+            }
+        }
         for (at, class) in (0..).zip(&snapshot.classes) {
             let range = &mut snapshot.namespace_entries[class.namespace as usize].classes;
             *range = if range.start == range.end { at..at + 1 } else { range.start..at + 1 };

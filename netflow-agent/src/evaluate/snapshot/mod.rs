@@ -69,6 +69,8 @@ pub struct Snapshot {
     pub(crate) classes: Vec<Class>,
     by_label: HashMap<(Word, Word), Vec<ClassId>>,
     pub(super) subjects: Vec<Subject>,
+    /// Class -> its subjects, ascending.
+    members: Vec<Vec<SubjectId>>,
     /// Beside each subject, small: its class, unless it is on the host network.
     pub(crate) plain: Vec<Option<ClassId>>,
     pods: BTreeMap<(Arc<str>, Arc<str>), SubjectId>,
@@ -164,9 +166,13 @@ impl Snapshot {
             Some(name) => Namespaces::One(self.namespaces.get(name).copied()),
             None => Namespaces::All,
         };
-        let classes = super::class::ClassSet::new(self.classes_of(&selector, &wanted), self.classes.len());
-        let subjects = self.subjects().filter(|(_, subject)| classes.contains(subject.class));
-        subjects.map(|(id, _)| id).collect()
+        let mut classes = self.classes_of(&selector, &wanted);
+        classes.sort_unstable();
+        classes.dedup();
+        let members = classes.into_iter().filter_map(|class| self.members.get(class as usize));
+        let mut subjects: Vec<SubjectId> = members.flatten().copied().collect();
+        subjects.sort_unstable();
+        subjects
     }
 
     /// The classes that a pod selector matches in some namespaces; unsorted, may repeat.

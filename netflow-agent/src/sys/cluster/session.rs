@@ -16,7 +16,7 @@ use super::client::{self, Access};
 use super::follow::{self, News};
 use super::forward::{self, Reach};
 use super::gather::{self, Piece};
-use super::live::{self, Unread};
+use super::live::{self, Scope, Unread};
 use crate::sys::signal;
 
 /// A client and what drives it.
@@ -99,7 +99,7 @@ impl Session {
                 told = take(Arrival::Object(object));
             }
         };
-        let unread = self.runtime.block_on(live::read(&self.client, namespace, &mut object));
+        let unread = self.runtime.block_on(live::read(&self.client, Scope::All, namespace, &mut object))?;
         answered.unread.extend(unread);
         if let Err(error) = told {
             return Ok(Err(error));
@@ -140,6 +140,15 @@ impl Session {
                 }
             }
         })
+    }
+
+    /// Only the live objects that verdicts hang on; no agent is asked. Out: what the user's rights did not show.
+    pub fn objects(
+        &self,
+        namespace: Option<&str>,
+        take: &mut dyn FnMut(Value),
+    ) -> Result<Vec<Unread>, Error> {
+        self.runtime.block_on(live::read(&self.client, Scope::Judged, namespace, take))
     }
 
     async fn find(&self) -> Result<(Vec<forward::Agent>, Answered), Error> {
