@@ -106,14 +106,12 @@ impl History {
             let same = before.observed.object.meta().uid == uid;
             if same {
                 let since = before.observed.from.unwrap_or(Time::MIN);
-                let changed = if gains_its_address(&before.observed.object, &object) {
-                    // Told once the containers run: by then a quick pod has spoken, or is over.
-                    from
-                } else {
+                // Told once the containers run: by then a quick pod has spoken, or is over. What it was before
+                // it had an address may have been told as late, and does not put that off.
+                if !gains_its_address(&before.observed.object, &object) {
                     // A pod that is over was so when its last container ended, whenever that is told.
-                    finished(&object).map_or(at, |end| end.min(at))
-                };
-                from = changed.max(since);
+                    from = finished(&object).map_or(at, |end| end.min(at)).max(since);
+                }
             } else if created_before(&object, &before.observed.object) {
                 return Step::Nothing;
             }

@@ -233,6 +233,32 @@ async fn an_hour_without_the_api_is_completed_by_the_list_after_it() {
     assert_eq!(old.to, Some(at(1_000)), "when its address was given on, not when that was told");
 }
 
+/// A whole life, told in one go when it is over: scheduled, started, with its address, ended, deleted.
+#[tokio::test]
+async fn a_life_told_afterwards_is_as_long_as_it_was() {
+    let mut started = pod("early", None, 12, None);
+    started["status"]["startTime"] = json!(at(12).to_string());
+    let ended = pod("early", Some(ADDRESS), 12, Some(20)).to_string();
+    let events = [
+        ("ADDED", pod("early", None, 12, None).to_string()),
+        ("MODIFIED", started.to_string()),
+        ("MODIFIED", pod("early", Some(ADDRESS), 12, None).to_string()),
+        ("MODIFIED", ended.clone()),
+        ("DELETED", ended),
+    ];
+    let (client, _) = server(&[(200, VERSION_OLD), (200, &list(&[], 7, "")), (200, &watched(&events))]);
+    let mut seen = watch::follow(client, "node-a", Kind::Pod, now).boxed();
+    let mut agent = Agent::new(Vec::new());
+    NOW.set(1);
+    agent.hear(&mut seen, 2).await;
+    agent.call(1, ADDRESS, "192.0.2.1", 14);
+    agent.drain(30);
+    NOW.set(60);
+    agent.hear(&mut seen, 5).await;
+    agent.drain(70);
+    assert_eq!(agent.edges(), ["early>192.0.2.1"]);
+}
+
 /// What the store had open, and a list after a restart.
 #[tokio::test]
 async fn after_a_restart_the_stores_history_and_the_list_agree() {
