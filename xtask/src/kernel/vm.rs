@@ -82,16 +82,20 @@ pub(super) fn run(args: &Args) -> Outcome {
     if program::find("qemu-system-x86_64").is_none() {
         return Err("qemu-system-x86_64 is missing: install the package qemu-system-x86".into());
     }
+    let folder = program::root().join("target/kernel-vm");
+    fs::create_dir_all(&folder)?;
+    // The build below may lay a new xtask over this one.
+    let init = folder.join("init");
+    fs::copy(std::env::current_exe()?, &init)?;
     let kernels = kernels(args)?;
     // The whole workspace, as `cargo xtask test` builds it: one package alone would be built a second time.
     let tests = cargo::build(&["test", "--quiet", "--locked", "--no-run"], true)?;
     let is_wanted = |built: &&cargo::Executable| built.kind == "test" && built.target == "kernel";
     let test = &tests.iter().find(is_wanted).ok_or("cargo built no kernel tests")?.path;
-    let folder = program::root().join("target/kernel-vm");
-    fs::create_dir_all(&folder)?;
     let mut rows = Vec::new();
     for kernel in &kernels {
-        rows.push(boot(kernel, test, &folder, args)?);
+        let archive = archive(kernel, &init, test, &kernel.tests(args))?;
+        rows.push(boot(kernel, &archive, &folder, args)?);
     }
     print!("{}", table(&rows));
     let failed: Vec<_> = rows.iter().filter(|row| row.broken.is_some() || !row.failed.is_empty()).collect();
@@ -129,9 +133,9 @@ fn cache() -> Result<PathBuf, Box<dyn Error>> {
     Ok(cache)
 }
 
-fn boot(kernel: &Kernel, test: &Path, folder: &Path, args: &Args) -> Result<Ran, Box<dyn Error>> {
+fn boot(kernel: &Kernel, archive: &[u8], folder: &Path, args: &Args) -> Result<Ran, Box<dyn Error>> {
     let initrd = folder.join(format!("{}.cpio", kernel.version));
-    fs::write(&initrd, archive(kernel, test, &kernel.tests(args))?)?;
+    fs::write(&initrd, archive)?;
     let log = folder.join(format!("{}.log", kernel.version));
     let image = initramfs::find_file(&kernel.folder, "vmlinuz")
         .ok_or_else(|| format!("no vmlinuz in {}", kernel.folder.display()))?;
@@ -174,8 +178,8 @@ fn wait(mut machine: Child, limit: Duration) -> Result<bool, Box<dyn Error>> {
     Ok(true)
 }
 
-fn archive(kernel: &Kernel, test: &Path, filters: &[&str]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut archive = initramfs::with_init(&std::env::current_exe()?)?;
+fn archive(kernel: &Kernel, init: &Path, test: &Path, filters: &[&str]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut archive = initramfs::with_init(init)?;
     archive.program(Path::new("/bin/kernel-tests"), test)?;
     // No iptables in there, which the redirection of a mesh needs.
     let command = format!("/bin/kernel-tests --test-threads=1 --skip mesh:: {}\n", filters.join(" "));
