@@ -5,7 +5,7 @@ use std::process::Child;
 
 use super::Capture;
 use super::arms::{Pods, SERVER, ratio, stop};
-use crate::Outcome;
+use crate::{Outcome, program};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -29,6 +29,15 @@ pub(super) fn run(agent: &Path, args: &Capture) -> Outcome {
     println!("agent RSS: {:.1} MiB", mib(status(&running, "VmRSS:")?));
     println!("kernel memory of the maps: {:.1} MiB", mib(map_memory(&running)? / 1_024));
     stop(running)?;
+    pods.lab.end()
+}
+
+/// A million entries of the flow map, drained by the library in a process of its own.
+pub(super) fn drain(bench: &Path) -> Outcome {
+    let pods = Pods::begin()?;
+    pods.client.lose_network([100, 64, 0, 0].into(), 10)?;
+    let mut command = pods.client.exec(bench)?;
+    program::run(command.arg(&pods.lab.cgroup))?;
     pods.lab.end()
 }
 

@@ -9,6 +9,7 @@ mod agent;
 mod alone;
 mod arms;
 mod evaluate;
+mod events;
 mod figures;
 mod generate;
 mod merge;
@@ -65,7 +66,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
             let agent = prepare(args.agent.as_ref())?;
             println!("{} rounds of {} ms, order turning", args.rounds, args.length);
             arms::run(&agent, args)?;
-            agent::run(&agent, args)
+            agent::run(&agent, args)?;
+            events::burst(&agent)?;
+            agent::drain(&build(&["--example", "bench_drain"], "bench_drain")?)?;
+            println!("the programs by themselves, by the kernel's statistics, which add some 60 ns a run here:");
+            events::run(&agent, args)
         }
         Bench::Agent(args) => alone::run(&prepare(args.agent.as_ref())?, args.seconds),
         Bench::Evaluate(args) => evaluate::run(args),

@@ -232,7 +232,12 @@ impl Host {
 
     /// What this host sends to `ip` is lost.
     pub(crate) fn lose(&self, ip: IpAddr) -> std::io::Result<()> {
-        self.namespace.links()?.add_route(ip, if ip.is_ipv4() { 32 } else { 128 }, Route::Blackhole)
+        self.lose_network(ip, if ip.is_ipv4() { 32 } else { 128 })
+    }
+
+    /// What this host sends to `ip/prefix` is lost.
+    pub(crate) fn lose_network(&self, ip: IpAddr, prefix: u8) -> std::io::Result<()> {
+        self.namespace.links()?.add_route(ip, prefix, Route::Blackhole)
     }
 }
 

@@ -1,0 +1,57 @@
+//! `bench_drain CGROUP [ENTRIES]`: fills the flow map with that many entries, a datagram to an address each, and
+//! prints the CPU time of the drain that finds them all new and of those that find nothing changed. Run in a pod
+//! below CGROUP, with a route to 100.64.0.0/10 that leads nowhere; `cargo xtask bench capture` does.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+use netflow_agent::sys::bpf::{Capture, Options};
+use netflow_agent::time::Time;
+use rustix::time::{ClockId, clock_gettime};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    let cgroup = arguments.next().ok_or("usage: bench_drain CGROUP [ENTRIES]")?;
+    let n_entries: u32 = arguments.next().map_or(Ok(1_000_000), |text| text.to_string_lossy().parse())?;
+    let options = Options {
+        cgroup: Some(cgroup.into()),
+        entries: n_entries + n_entries / 16,
+        existing_window: false,
+        // No swap in between.
+        refresh: Duration::from_secs(3_600),
+        ..Options::default()
+    };
+    let now = Time::from_seconds(1_700_000_000);
+    let mut capture = Capture::open(&options, now)?;
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    let first = u32::from(Ipv4Addr::new(100, 64, 0, 1));
+    for peer in first..first + n_entries {
+        // Refused by the route, after the hook has counted it.
+        drop(socket.send_to(b"x", (Ipv4Addr::from(peer), 9)));
+    }
+    let mut figures = Vec::new();
+    for _ in 0..4 {
+        let before = cpu();
+        let drained = capture.drain(now)?;
+        figures.push((drained.entries, cpu().saturating_sub(before)));
+        drop(drained);
+        // An entry is passed over once it is older than the reading before by a second.
+        std::thread::sleep(Duration::from_millis(1_100));
+    }
+    let milliseconds = |at: usize| figures.get(at).map_or(0, |(_, cpu)| cpu.as_millis());
+    println!(
+        "drain of {} entries: {} ms of CPU when all are new, {} and {} ms when none changed",
+        figures.first().map_or(0, |(entries, _)| *entries),
+        milliseconds(0),
+        milliseconds(2),
+        milliseconds(3)
+    );
+    Ok(())
+}
+
+fn cpu() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let part = |number: i64| u64::try_from(number).unwrap_or(0);
+    Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
+}
