@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "figures for a person")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark needs a clock")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::time::Instant;
 
 use netflow_agent::edge::join;
 use netflow_agent::engine::Batch;
+use netflow_agent::flow::Coverage;
 use netflow_agent::identity::Inventory;
 use netflow_agent::policy::{Options, generate};
 use netflow_agent::recording::{self, Recording};
@@ -112,10 +114,18 @@ fn save(path: &str, folder: &str) -> Result<(), Box<dyn std::error::Error>> {
     const BATCH: usize = 20_000;
     let recording = read(path)?;
     let mut opened = Store::open(Path::new(folder))?;
-    let objects = Batch { objects: recording.objects, ..Batch::default() };
-    opened.store.save(&objects)?;
+    let node: Arc<str> = "node-0".into();
+    let hours: BTreeSet<_> = recording.flows.iter().map(|flow| (flow.key.hour, flow.key.seq)).collect();
+    let coverage = hours.into_iter().map(|(hour, seq)| Coverage {
+        node: Arc::clone(&node),
+        hour,
+        seq,
+        observed_seconds: 3_600,
+        lost: BTreeMap::new(),
+    });
+    let about = Batch { objects: recording.objects, coverage: coverage.collect(), ..Batch::default() };
+    opened.store.save(&about)?;
     for flows in recording.flows.chunks(BATCH) {
-        let node: Arc<str> = "node-0".into();
         let mut batch = Batch { flows: flows.to_vec(), ..Batch::default() };
         batch.flows.iter_mut().for_each(|flow| flow.key.node = Arc::clone(&node));
         opened.store.save(&batch)?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Why};
 use super::gap::{Gap, GapKind};
 use super::ledger::{Ledger, PeerKey};
 use super::scene::{GroupId, Scene};
@@ -75,6 +75,11 @@ fn is_approved(
     scene: &Scene,
     options: &Options,
 ) -> bool {
+    // Who names a node in the review knows which.
+    let named = matches!(&evidence.other, Endpoint::Node(name) if scene.node_ips(name).next().is_some());
+    if named && matches!(evidence.why, Why::Declared(_)) {
+        return true;
+    }
     let members = scene.group(id).map(|group| group.members.as_slice()).unwrap_or_default();
     members.iter().any(|member| {
         let (own, other) = (Endpoint::Workload(member.clone()), evidence.other.clone());

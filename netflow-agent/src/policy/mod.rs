@@ -34,6 +34,8 @@ mod scene;
 mod score;
 mod service_port;
 mod sift;
+#[cfg(test)]
+mod tests;
 mod today;
 
 pub use caller::caller_gaps;
