@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Capture;
+use super::{Capture, events};
 use super::figures::{median, middle_half, ratios};
 use crate::Outcome;
 use crate::lab::load::Kind;
@@ -85,7 +85,8 @@ impl Pods {
         command.args(["--node", "bench", "--query", "off", "--metrics", "off", "--log", "error"]);
         let mut child = command.args(flags).stdin(Stdio::null()).spawn()?;
         let begin = Instant::now();
-        while !socket.exists() {
+        // The socket may be there before the last program is attached.
+        while !socket.exists() || !events::is_attached(&child)? {
             if let Some(status) = child.try_wait()? {
                 return Err(format!("the agent ended: {status}").into());
             }

@@ -52,6 +52,16 @@ fn per_unit(begun: &Runs, ended: &Runs, done: u64) -> String {
     if text.is_empty() { "no runs".to_owned() } else { text.join(", ") }
 }
 
+/// Whether the agent holds a link for each of its lasting programs.
+pub(super) fn is_attached(agent: &Child) -> Result<bool> {
+    const LASTING: usize = 10;
+    let mut n_links = 0;
+    for entry in fs::read_dir(format!("/proc/{}/fdinfo", agent.id()))? {
+        n_links += usize::from(fs::read_to_string(entry?.path()).is_ok_and(|text| text.contains("link_id:")));
+    }
+    Ok(n_links >= LASTING)
+}
+
 /// What the programs of this process have run so far; one that two descriptors hold counts once.
 fn runs(agent: &Child) -> Result<Runs> {
     let mut programs = BTreeMap::new();
