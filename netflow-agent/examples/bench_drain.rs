@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         entries: n_entries + n_entries / 16,
         existing_window: false,
         // No swap in between.
-        refresh: Duration::from_secs(3_600),
+        refresh: Duration::from_hours(1),
         ..Options::default()
     };
     let now = Time::from_seconds(1_700_000_000);
