@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let n_entries: u32 = arguments.next().map_or(Ok(1_000_000), |text| text.to_string_lossy().parse())?;
     let options = Options {
         cgroup: Some(cgroup.into()),
-        entries: n_entries + n_entries / 16,
+        // Twice the room, or the map would be swapped for being crowded.
+        entries: n_entries * 2,
         existing_window: false,
         // No swap in between.
         refresh: Duration::from_hours(1),
