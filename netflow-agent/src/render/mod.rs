@@ -15,4 +15,6 @@ pub mod summary;
 pub mod table;
 pub mod tree;
 
+#[cfg(test)]
+mod tests;
 pub(crate) mod words;
