@@ -56,6 +56,7 @@ impl Heard {
     }
 
     /// Nothing more comes of this node's answer; half a line is none.
+    #[cfg(any(test, feature = "cluster"))]
     pub(super) fn cut(&mut self, node: &str) {
         self.partial.remove(node);
     }

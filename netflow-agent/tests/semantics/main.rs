@@ -7,5 +7,6 @@ mod clusters;
 mod naive;
 
 mod connectivity;
+mod features;
 mod findings;
 mod laws;
