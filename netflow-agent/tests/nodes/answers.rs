@@ -17,11 +17,11 @@ const READ: &[&[&str]] = &[
     &["replay", "-f", "POLICY", "-o", "json"],
     &["backtest"],
 ];
+/// They judge the cluster's objects and ask no agent.
 const JUDGE: &[&[&str]] = &[
     &["evaluate", "--queries", "QUERIES"],
     &["connectivity", "-o", "json"],
     &["explain", "--from", "192.0.2.1", "--to", "192.0.2.2", "--port", "80"],
-    &["audit"],
 ];
 
 fn files(server: &Server, verb: &[&str]) -> Vec<String> {
@@ -112,7 +112,12 @@ fn what_is_missing_is_named_by_each_verb_and_ends_with_four_where_all_is_require
         let mut script = shop.script();
         fault(&shop, &mut script);
         let server = Server::start(script);
-        for verb in READ.iter().chain(if *flows_only { &[] } else { JUDGE }) {
+        for verb in JUDGE {
+            let (exit, said) = ends(&shop, &server, verb, &["--require-complete"]);
+            assert_eq!(exit, Some(0), "{claim}: {verb:?}: {said}");
+        }
+        let audit: &[&[&str]] = if *flows_only { &[] } else { &[&["audit"]] };
+        for verb in READ.iter().chain(audit) {
             let (exit, said) = ends(&shop, &server, verb, &["--node-timeout", "1s"]);
             assert_eq!(exit, Some(0), "{claim}: {verb:?}: {said}");
             assert!(said.contains(named.trim_start_matches("missing: ")), "{claim}: {verb:?}: {said}");

@@ -129,6 +129,10 @@ fn status(code: u16, reason: &str, what: &str) -> Value {
 fn listed(target: &str, script: &Script) -> (&'static str, Value) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let plural = path.rsplit('/').next().unwrap_or_default();
+    if path == "/apis" {
+        // Who may not ask for the groups asks for every kind.
+        return ("403 Forbidden", status(403, "Forbidden", "/apis"));
+    }
     let agents = query.contains("labelSelector");
     if !agents && script.forbidden.iter().any(|one| one == plural) {
         return ("403 Forbidden", status(403, "Forbidden", plural));
