@@ -148,6 +148,11 @@ pub(crate) fn served(recording: &Recording, port: u16) -> u64 {
     flows.map(|flow| flow.counters.connections).sum()
 }
 
+/// Flows lost to one cause.
+pub(crate) fn lost_to(recording: &Recording, cause: &str) -> u64 {
+    recording.coverage.iter().filter_map(|coverage| coverage.lost.get(cause)).sum()
+}
+
 /// Flows lost, of all causes.
 pub(crate) fn lost(recording: &Recording) -> u64 {
     recording.coverage.iter().flat_map(|coverage| coverage.lost.values()).sum()
