@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// kubectl, for its kustomize; the one of the kit beside the project will do.
 pub(crate) fn kubectl() -> Option<PathBuf> {
@@ -43,8 +44,12 @@ fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Unpacks beside and then renames, so that tests that run at once do not see half a program.
+/// Tests are threads of one process: one of them unpacks, the others find it done.
+static UNPACKING: Mutex<()> = Mutex::new(());
+
+/// Unpacks beside and then renames, so that other processes do not see half a program.
 fn unpacked(name: &str, unpack: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    let _one = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("target/tools");
     let program = tools.join(name);
     if program.is_file() {
