@@ -63,19 +63,25 @@ mod tests {
     use crate::audit::Options;
     use crate::audit::tests::{check_with, findings, pod, policy};
 
-    #[test]
-    fn only_who_may_reach_the_sensitive_pods_is_named() {
+    /// The pods of app=db.
+    fn db() -> LabelSelector {
         let labels = BTreeMap::from([("app".to_owned(), "db".to_owned())]);
-        let selector = LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
-        let options = Options { sensitive: Some(selector), ..Options::default() };
-        let text = pod("shop", "db", "app: db", "")
+        LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }
+    }
+
+    /// Three pods; the database lets in, on TCP 5432, the pods of the own namespace that `selector` takes.
+    fn shop(selector: &str) -> String {
+        let ingress = format!("[{{from: [{{podSelector: {selector}}}], ports: [{{port: 5432}}]}}]");
+        pod("shop", "db", "app: db", "")
             + &pod("shop", "web", "app: web", "")
             + &pod("shop", "other", "app: other", "")
-            + &policy(
-                "shop",
-                "p",
-                "podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]",
-            );
+            + &policy("shop", "p", &format!("podSelector: {{matchLabels: {{app: db}}}}, ingress: {ingress}"))
+    }
+
+    #[test]
+    fn only_who_may_reach_the_sensitive_pods_is_named() {
+        let options = Options { sensitive: Some(db()), ..Options::default() };
+        let text = shop("{matchLabels: {app: web}}");
         let found = findings(&text, &options);
         let found: Vec<&str> = found
             .iter()
@@ -91,16 +97,7 @@ mod tests {
 
     #[test]
     fn who_was_seen_to_reach_the_sensitive_pods_is_not_named() {
-        let labels = BTreeMap::from([("app".to_owned(), "db".to_owned())]);
-        let selector = LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
-        let text = pod("shop", "db", "app: db", "")
-            + &pod("shop", "web", "app: web", "")
-            + &pod("shop", "other", "app: other", "")
-            + &policy(
-                "shop",
-                "p",
-                "podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {}}], ports: [{port: 5432}]}]",
-            );
+        let text = shop("{}");
         let end = |name: &str| {
             let (namespace, name) = ("shop".into(), name.into());
             Endpoint::Workload(crate::identity::WorkloadName {
@@ -112,7 +109,7 @@ mod tests {
         let protocol = crate::net::Protocol::Tcp;
         let edge = EdgeKey { source: end("web"), destination: end("db"), port: 5432, protocol };
         let observed = BTreeSet::from([edge]);
-        let options = Options { sensitive: Some(selector), observed: Some(&observed), ..Options::default() };
+        let options = Options { sensitive: Some(db()), observed: Some(&observed), ..Options::default() };
         let found = findings(&text, &options).into_iter().filter(|found| found.id == "sensitive-reachable");
         let reasons: Vec<String> = found.map(|found| found.reason).collect();
         assert_eq!(reasons, ["shop/other may reach it on TCP 5432 and was never seen to"]);
