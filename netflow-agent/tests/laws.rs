@@ -17,7 +17,12 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use netflow_agent::edge::{join, try_join};
+use netflow_agent::identity::Inventory;
 use netflow_agent::policy::Options;
+use netflow_agent::recording::{Reader, Spilling};
+use netflow_agent::sys::scratch;
+use netflow_agent::time::Window;
 use pipeline::{Outcome, run};
 use record::{Case, Shape, record as record_world};
 use world::{Access, Kind, Who, World};
@@ -115,6 +120,23 @@ fn features(world: &World, case: &Case) -> Features {
 
 fn over_v6(who: &Who) -> bool {
     matches!(who, Who::External(ip) if ip.contains(':'))
+}
+
+/// With seven rows in memory and all others in files, the edges are the same.
+#[test]
+fn what_does_not_fit_into_memory_is_joined_as_what_does() {
+    in_two(200, |seed| {
+        for case in shapes(seed, &World::of(seed)) {
+            let held = pipeline::read(&case.lines);
+            let mut reader = Reader::new(Spilling::new(Box::new(scratch::Files), 7));
+            reader.read("case", &mut case.lines.join("\n").as_bytes()).expect("a recording");
+            let (laid, notes) = reader.finish_spilt();
+            assert_eq!(notes.warnings().next(), None);
+            let inventory = Inventory::of(&held.objects, Window::ALL);
+            let joined = try_join(&laid, &inventory, Window::ALL).expect("the files can be read");
+            assert_eq!(joined, join(&held, &inventory, Window::ALL), "seed {seed}");
+        }
+    });
 }
 
 #[test]

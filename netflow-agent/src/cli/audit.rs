@@ -12,7 +12,7 @@ use super::plugin::Called;
 use super::source::{self, Flows, SourceArgs};
 use super::{Exit, Failure, Streams};
 use crate::audit::{self, Options, Scene, Severity, selector};
-use crate::edge::{self, EdgeKey};
+use crate::edge::EdgeKey;
 use crate::evaluate::{Cluster, End, EndName, Snapshot};
 use crate::manifest::cni::Cni;
 use crate::manifest::{Manifests, Object, Workload};
@@ -143,7 +143,7 @@ fn observed(args: Option<&SourceArgs>, streams: &mut Streams<'_>) -> Result<Reco
     loaded.report(streams)?;
     // Where nothing was watched, nothing is unused.
     let watched = loaded.coverage.span.is_some();
-    let joined = edge::join(&loaded.recording, &loaded.inventory(), loaded.window);
+    let joined = loaded.joined(&loaded.inventory())?;
     let edges = watched.then(|| joined.edges.iter().map(|edge| edge.key.clone()).collect());
     Ok((loaded.objects(), edges, loaded.exit()))
 }

@@ -7,7 +7,7 @@ use super::policy_args::PolicyArgs;
 use super::source::{Loaded, SourceArgs, count, load};
 use super::{Exit, Failure, Streams};
 use crate::assess::backtest::{curve, split};
-use crate::edge::{Edge, join};
+use crate::edge::Edge;
 use crate::evaluate::{Cluster, Snapshot};
 use crate::identity::Inventory;
 use crate::policy::{Options, generate, words};
@@ -125,14 +125,14 @@ fn replay(
     let before = Window { from: loaded.window.from, to: Time::from_milliseconds(at.milliseconds() - 1) };
     let after = Window { from: at, to: loaded.window.to };
     let known = Inventory::of(&loaded.recording.objects, before);
-    let learnt = join(&loaded.recording, &known, before);
+    let learnt = loaded.joined_in(&known, before)?;
     let answer = generate(&learnt.edges, &known, options);
     let mut bytes = Vec::new();
     kubernetes::yaml(&answer.policies, Detail::None, &mut bytes)?;
     let policies = proof::parse("the learnt policies", &bytes)?;
     let cluster = Cluster::compile(Arc::clone(snapshot), policies);
     let later = Inventory::of(&loaded.recording.objects, after);
-    let rest = join(&loaded.recording, &later, after);
+    let rest = loaded.joined_in(&later, after)?;
     // What a flag or the review keeps out of the rest breaks by will.
     let by_will = generate(&rest.edges, &later, options).withheld;
     let mut counted = vec![true; rest.edges.len()];

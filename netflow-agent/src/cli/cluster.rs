@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::source::{Flows, Lacks};
+use super::source::{Collected, Flows, Lacks};
 use super::{Failure, Streams};
 use crate::manifest::{self, Object, Words};
-use crate::recording::{CoverageSummary, Observed, Reader};
+use crate::recording::{CoverageSummary, Observed};
 use crate::sys::cluster::Error;
 use crate::sys::cluster::client::Access;
 use crate::sys::cluster::forward::Reach;
@@ -92,7 +92,7 @@ pub fn read(
     args: &ClusterArgs,
     flows: Flows,
     window: Window,
-    reader: &mut Reader,
+    reader: &mut Collected,
     streams: &mut Streams<'_>,
 ) -> Result<Lacks, Failure> {
     let path = format!("/v1/export?since={}&until={}", window.from, window.to);

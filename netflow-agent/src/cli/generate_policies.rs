@@ -10,7 +10,7 @@ use super::policy_args::PolicyArgs;
 use super::source::{Loaded, SourceArgs, load};
 use super::{Exit, Failure, Streams, policy_diff, policy_dir};
 use crate::assess;
-use crate::edge::{Edge, Joined, join};
+use crate::edge::{Edge, Joined};
 use crate::evaluate::Cluster;
 use crate::identity::WorkloadName;
 use crate::manifest::{NetworkPolicy, Object};
@@ -96,7 +96,7 @@ struct Foreign(String);
 pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let loaded = load(&args.source, streams)?;
     let inventory = loaded.inventory();
-    let joined = join(&loaded.recording, &inventory, loaded.window);
+    let joined = loaded.joined(&inventory)?;
     let options = args.policies.options(&args.source, &inventory)?;
     let mut answer = generate(&joined.edges, &inventory, &options);
     answer.add_gaps(observed_gaps(&joined, &loaded.coverage, &inventory, &options), &options);
@@ -239,7 +239,7 @@ pub fn generated(
     loaded: &Loaded,
 ) -> Result<Vec<NetworkPolicy>, Failure> {
     let inventory = loaded.inventory();
-    let joined = join(&loaded.recording, &inventory, loaded.window);
+    let joined = loaded.joined(&inventory)?;
     let answer = generate(&joined.edges, &inventory, &policies.options(source, &inventory)?);
     let mut bytes = Vec::new();
     kubernetes::yaml(&answer.policies, Detail::None, &mut bytes)?;
@@ -294,7 +294,7 @@ mod tests {
             &mut Streams { input: &mut std::io::empty(), out: &mut out, err: &mut err, called: Called::default() };
         let loaded = load(&line.args.source, streams).expect("a recording");
         let inventory = loaded.inventory();
-        let joined = join(&loaded.recording, &inventory, loaded.window);
+        let joined = loaded.joined(&inventory).expect("the recording is held");
         let options = line.args.policies.options(&line.args.source, &inventory).expect("options");
         let mut answer = generate(&joined.edges, &inventory, &options);
         spoil(&mut answer);

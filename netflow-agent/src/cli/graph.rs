@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::filter::FilterArgs;
 use super::source::{self, SourceArgs};
 use super::{Exit, Failure, Streams};
-use crate::edge;
 use crate::graph::{self, Graph, dot, mermaid};
 use crate::render::end::{self, EndJson};
 use crate::render::table;
@@ -46,7 +45,7 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let loaded = source::load(&source, streams)?;
     let inventory = loaded.inventory();
     let filter = filter.filter(&inventory)?;
-    let joined = edge::join(&loaded.recording, &inventory, loaded.window);
+    let joined = loaded.joined(&inventory)?;
     let graph = graph::build(joined.edges.iter().filter(|edge| filter.matches(&edge.key)));
     match output {
         Format::Table => write_table(&graph, streams)?,

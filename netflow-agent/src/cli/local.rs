@@ -5,13 +5,13 @@ use std::io::{self, BufRead, BufReader, BufWriter};
 use std::path::Path;
 
 use super::Failure;
-use crate::recording::Reader;
+use super::source::Collected;
 use crate::sys::clock;
 use crate::sys::store::{self, StoreError};
 use crate::time::{Time, Window};
 
 /// All that an agent has kept. A running one holds its folder, and is asked through the socket in it.
-pub(super) fn read_folder(folder: &Path, reader: &mut Reader) -> Result<(), Failure> {
+pub(super) fn read_folder(folder: &Path, reader: &mut Collected) -> Result<(), Failure> {
     let failed = |error: StoreError| {
         let hint = error.hint();
         hinted(Failure::from(error), hint)
@@ -86,7 +86,11 @@ pub(super) fn follow_agent(_socket: Option<&Path>, _take: &mut Take<'_>) -> Resu
 
 /// What the running agent knows of the window; without a socket named, the one of the default folder.
 #[cfg(unix)]
-pub(super) fn read_agent(socket: Option<&Path>, window: Window, reader: &mut Reader) -> Result<(), Failure> {
+pub(super) fn read_agent(
+    socket: Option<&Path>,
+    window: Window,
+    reader: &mut Collected,
+) -> Result<(), Failure> {
     use crate::api::routes::EXPORT;
     use crate::sys::ask;
 
@@ -103,7 +107,7 @@ pub(super) fn read_agent(socket: Option<&Path>, window: Window, reader: &mut Rea
 pub(super) fn read_agent(
     _socket: Option<&Path>,
     _window: Window,
-    _reader: &mut Reader,
+    _reader: &mut Collected,
 ) -> Result<(), Failure> {
     Err(Failure::usage("no data named").with_hint("name a recording with `--input FILE`"))
 }

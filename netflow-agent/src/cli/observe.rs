@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use super::filter::FilterArgs;
 use super::source::{self, SourceArgs, count};
 use super::{Exit, Failure, Streams, follow};
-use crate::edge::{self, Attempt, Edge, Joined};
+use crate::edge::{Attempt, Edge, Joined};
 use crate::flow::Outcome;
 use crate::render::edge::{Detail, write_attempt_json, write_attempts, write_json, write_table};
 
@@ -57,7 +57,7 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let loaded = source::load(&source, streams)?;
     let inventory = loaded.inventory();
     let filter = filter.filter(&inventory)?;
-    let mut joined = edge::join(&loaded.recording, &inventory, loaded.window);
+    let mut joined = loaded.joined(&inventory)?;
     filter.keep(&mut joined);
     if attempts {
         write_attempted(&joined, output, streams)?;

@@ -71,7 +71,7 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let review = review.as_deref().map(read_review).transpose()?.unwrap_or_default();
     let loaded = source::load(&source, streams)?;
     let inventory = loaded.inventory();
-    let joined = edge::join(&loaded.recording, &inventory, loaded.window);
+    let joined = loaded.joined(&inventory)?;
     let objects = replay::objects(&inventory);
     let known = objects.iter().chain(manifests.objects.iter().map(|placed| &placed.object));
     let snapshot = Arc::new(Snapshot::new(known));

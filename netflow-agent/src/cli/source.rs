@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::{Exit, Failure, Streams, local};
 use crate::api::routes;
+use crate::edge::{Joined, try_join};
 use crate::identity::Inventory;
 use crate::manifest::Object;
-use crate::recording::{CoverageSummary, Reader, Recording, resolve};
+use crate::recording::{CoverageSummary, ReadError, Reader, Recording, Spilling, Spilt, try_resolve};
 use crate::render::coverage;
 pub use crate::render::words::count;
-use crate::sys::clock;
+use crate::sys::{clock, scratch};
 use crate::time::{Moment, Window};
 
 /// Flags of every verb that looks at what was observed.
@@ -93,10 +94,16 @@ fn moment(text: &str) -> Result<Moment, String> {
     text.parse::<Moment>().map_err(|error| error.to_string())
 }
 
+/// Where a verb's data is read into: flows that are too many lie in temporary files.
+pub type Collected = Reader<Spilling>;
+
+/// Rows in memory at most: 40 MB.
+pub const ROWS: usize = 1 << 18;
+
 /// The data of a verb.
 #[derive(Debug)]
 pub struct Loaded {
-    pub recording: Recording,
+    pub recording: Recording<Spilt>,
     pub window: Window,
     pub coverage: CoverageSummary,
     pub lacks: Lacks,
@@ -107,6 +114,16 @@ impl Loaded {
     /// Everything known of the cluster.
     pub fn inventory(&self) -> Inventory<'_> {
         Inventory::of(&self.recording.objects, self.window)
+    }
+
+    /// The flows of the window, joined to workloads.
+    pub fn joined(&self, inventory: &Inventory<'_>) -> Result<Joined, Failure> {
+        self.joined_in(inventory, self.window)
+    }
+
+    /// Those of a part of it.
+    pub fn joined_in(&self, inventory: &Inventory<'_>, window: Window) -> Result<Joined, Failure> {
+        Ok(try_join(&self.recording, inventory, window).map_err(spilt)?)
     }
 
     /// The objects as of the window's end: what ended before is history.
@@ -179,7 +196,7 @@ pub fn load_with(args: &SourceArgs, flows: Flows, streams: &mut Streams<'_>) -> 
     if args.input.is_empty() && args.asks_the_cluster(streams.called) {
         return load_cluster(args, flows, streams);
     }
-    let mut reader = Reader::default();
+    let mut reader = collected();
     if args.input.is_empty() {
         if let Some(folder) = &args.state_dir {
             local::read_folder(folder, &mut reader)?;
@@ -195,24 +212,36 @@ pub fn load_with(args: &SourceArgs, flows: Flows, streams: &mut Streams<'_>) -> 
     finish(args, reader, None, streams)
 }
 
+fn collected() -> Collected {
+    Reader::new(Spilling::new(Box::new(scratch::Files), ROWS))
+}
+
+/// What was laid down cannot be read again.
+fn spilt(source: io::Error) -> ReadError {
+    ReadError::Spill { source }
+}
+
 /// What was read as a verb takes it; a live source says its window, a recording has its own.
 fn finish(
     args: &SourceArgs,
-    reader: Reader,
+    reader: Collected,
     window: Option<Window>,
     streams: &mut Streams<'_>,
 ) -> Result<Loaded, Failure> {
-    let (recording, notes) = reader.finish();
-    if let Some(warning) = notes.warning() {
+    let (recording, notes) = reader.finish_spilt();
+    for warning in notes.warnings() {
         writeln!(streams.err, "warning: {warning}")?;
     }
-    let window = window.unwrap_or_else(|| resolve(&recording, args.since, args.until));
+    let window = match window {
+        Some(window) => window,
+        None => try_resolve(&recording, args.since, args.until).map_err(spilt)?,
+    };
     if window.from > window.to {
         return Err(
             Failure::usage("the window ends before it begins").with_hint("see `--since` and `--until`")
         );
     }
-    let coverage = CoverageSummary::of(&recording, window);
+    let coverage = CoverageSummary::try_of(&recording, window).map_err(spilt)?;
     Ok(Loaded {
         recording,
         window,
@@ -233,7 +262,7 @@ impl SourceArgs {
 #[cfg(feature = "cluster")]
 fn load_cluster(args: &SourceArgs, flows: Flows, streams: &mut Streams<'_>) -> Result<Loaded, Failure> {
     let window = routes::window(args.since, args.until, clock::now());
-    let mut reader = Reader::default();
+    let mut reader = collected();
     let mut lacks = super::cluster::read(&args.cluster, flows, window, &mut reader, streams)?;
     let mut loaded = finish(args, reader, Some(window), streams)?;
     if flows == Flows::Needed || !lacks.answered.is_empty() {
@@ -243,7 +272,7 @@ fn load_cluster(args: &SourceArgs, flows: Flows, streams: &mut Streams<'_>) -> R
     Ok(loaded)
 }
 
-fn read_input(path: &Path, reader: &mut Reader, streams: &mut Streams<'_>) -> Result<(), Failure> {
+fn read_input(path: &Path, reader: &mut Collected, streams: &mut Streams<'_>) -> Result<(), Failure> {
     if path == Path::new("-") {
         return read_bytes("standard input", &mut *streams.input, reader);
     }
@@ -263,7 +292,7 @@ struct Unreadable {
 /// How a file compressed by zstd begins; what is compressed is seen, not told by the name.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-fn read_bytes(name: &str, input: impl Read, reader: &mut Reader) -> Result<(), Failure> {
+fn read_bytes(name: &str, input: impl Read, reader: &mut Collected) -> Result<(), Failure> {
     const BUFFER: usize = 256 << 10;
     let unreadable = |source| Unreadable { name: name.to_owned(), source };
     let mut input = BufReader::with_capacity(BUFFER, input);

@@ -4,18 +4,31 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use super::join::{Join, MESH_PORTS, Meshed};
+use super::join::{Join, MESH_PORTS};
 use super::table::Share;
+use super::witness::{Peer, Reach};
 use crate::flow::{Flow, FlowCounters, Outcome, Side};
 use crate::identity::{CHANGED_HANDS, EndId};
 use crate::net::Protocol;
 use crate::time::Time;
 
-/// A flow whose remote address had several holders in its span.
-pub(super) struct Contested<'f> {
-    pub(super) flow: &'f Flow,
-    pub(super) local: EndId,
-    pub(super) peers: Vec<EndId>,
+/// Flows of one side whose remote address had several holders in their span: not the flows, but whom to ask.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    peers: HashSet<EndId>,
+    /// Servers' ends, with the port that was contested.
+    served: HashSet<(EndId, u16)>,
+    any: bool,
+}
+
+impl Claims {
+    pub(super) fn add(&mut self, flow: &Flow, local: EndId, peers: &[EndId]) {
+        self.any = true;
+        self.peers.extend(peers);
+        if flow.key.side == Side::Server {
+            self.served.insert((local, flow.key.port));
+        }
+    }
 }
 
 /// `first` and `last` are good to one drain at either end, and drains are seconds to a minute apart.
@@ -61,87 +74,89 @@ struct OwnEnds {
     by_service: HashMap<(EndId, Protocol, EndId, u16), Spans>,
 }
 
-pub(super) fn resolve<'f, I: Iterator<Item = &'f Flow>>(
+/// Goes through the flows twice: what the possible peers' own ends saw, then the contested flows once more.
+pub(super) fn resolve<E>(
     join: &mut Join<'_, '_>,
-    contested: Vec<Contested<'f>>,
-    meshed: &mut Meshed<'f>,
-    in_window: impl Fn() -> I,
-) {
-    if contested.is_empty() {
-        return;
+    side: Side,
+    claims: &Claims,
+    each: impl Fn(&mut dyn FnMut(&Flow)) -> Result<(), E>,
+) -> Result<(), E> {
+    if !claims.any {
+        return Ok(());
     }
-    let own_ends = own_ends(join, &contested, in_window());
-    for one in contested {
-        settle(join, &one, meshed, &own_ends);
-    }
+    let mut own = OwnEnds::default();
+    each(&mut |flow| own.take(flow, claims, join))?;
+    own.settle();
+    each(&mut |flow| {
+        if flow.key.side == side
+            && let Some(peers) = contenders(join, flow)
+        {
+            settle(join, flow, &peers, &own);
+        }
+    })
 }
 
-fn own_ends<'f>(
-    join: &mut Join<'_, '_>,
-    contested: &[Contested<'f>],
-    flows: impl Iterator<Item = &'f Flow>,
-) -> OwnEnds {
-    let possible: HashSet<EndId> = contested.iter().flat_map(|one| one.peers.iter().copied()).collect();
-    let served: HashSet<(EndId, u16)> = contested
-        .iter()
-        .filter(|one| one.flow.key.side == Side::Server)
-        .map(|one| (one.local, one.flow.key.port))
-        .collect();
-    let mut own = OwnEnds::default();
-    for flow in flows {
+impl OwnEnds {
+    fn take(&mut self, flow: &Flow, claims: &Claims, join: &mut Join<'_, '_>) {
         let end = join.world.local(flow);
-        if !possible.contains(&end) || matches!(flow.key.outcome, Outcome::Refused | Outcome::Timeout) {
-            continue;
+        if !claims.peers.contains(&end) || matches!(flow.key.outcome, Outcome::Refused | Outcome::Timeout) {
+            return;
         }
         let key = &flow.key;
         let direct = (end, key.side, key.protocol, key.remote, key.port);
-        own.direct.entry(direct).or_default().add(&flow.counters);
-        own.direct.entry((end, key.side, key.protocol, key.remote, ANY)).or_default().add(&flow.counters);
-        if key.side == Side::Server || served.is_empty() {
-            continue;
+        self.direct.entry(direct).or_default().add(&flow.counters);
+        self.direct.entry((end, key.side, key.protocol, key.remote, ANY)).or_default().add(&flow.counters);
+        if key.side == Side::Server || claims.served.is_empty() {
+            return;
         }
         let (world, span) = (&join.world, (flow.counters.first, flow.counters.last));
         if let Some(found) = world.services.find(key.remote, key.port, key.protocol, span, false) {
             let targets = world.services.targets(found, span, world.inventory, &world.ends);
-            for (end_behind, port) in targets.into_iter().filter(|target| served.contains(target)) {
-                own.by_service.entry((end, key.protocol, end_behind, port)).or_default().add(&flow.counters);
+            for (behind, port) in targets.into_iter().filter(|target| claims.served.contains(target)) {
+                self.by_service.entry((end, key.protocol, behind, port)).or_default().add(&flow.counters);
             }
         }
     }
-    own.direct.values_mut().chain(own.by_service.values_mut()).for_each(Spans::settle);
-    own
+
+    fn settle(&mut self) {
+        self.direct.values_mut().chain(self.by_service.values_mut()).for_each(Spans::settle);
+    }
 }
 
-fn settle<'f>(
-    join: &mut Join<'_, '_>,
-    contested: &Contested<'f>,
-    meshed: &mut Meshed<'f>,
-    own_ends: &OwnEnds,
-) {
-    let flow = contested.flow;
+/// The possible peers of a flow that is contested.
+fn contenders(join: &Join<'_, '_>, flow: &Flow) -> Option<Vec<EndId>> {
+    let is_contested = join.world.reach(flow) == Reach::Between
+        && (flow.key.side == Side::Server || join.world.service_of(flow).is_none());
+    match join.world.remote(flow) {
+        Peer::Several(peers) if is_contested => Some(peers),
+        _ => None,
+    }
+}
+
+fn settle(join: &mut Join<'_, '_>, flow: &Flow, peers: &[EndId], own: &OwnEnds) {
+    let local = join.world.local(flow);
     let mut peers: Vec<EndId> =
-        contested.peers.iter().copied().filter(|peer| witnessed(join, contested, *peer, own_ends)).collect();
+        peers.iter().copied().filter(|peer| witnessed(join, flow, local, *peer, own)).collect();
     peers.sort_unstable();
     if peers.is_empty() {
         let unknown = join.world.ends.unknown(flow.key.remote, CHANGED_HANDS);
         match flow.key.side {
-            Side::Server => join.serve(unknown, contested.local, flow, meshed),
-            Side::Client => join.direct(contested.local, unknown, flow),
+            Side::Server => join.serve(unknown, local, flow, Share::All),
+            Side::Client => join.direct(local, unknown, flow),
         }
         return;
     }
     let share = if peers.len() == 1 { Share::All } else { Share::Presence };
     for peer in peers {
         match flow.key.side {
-            Side::Server => join.serve_share(peer, contested.local, flow, share, meshed),
-            Side::Client => join.direct_share(contested.local, peer, flow, share),
+            Side::Server => join.serve(peer, local, flow, share),
+            Side::Client => join.direct_share(local, peer, flow, share),
         }
     }
 }
 
 /// Whether a possible peer's own end saw this very conversation.
-fn witnessed(join: &Join<'_, '_>, contested: &Contested<'_>, peer: EndId, own_ends: &OwnEnds) -> bool {
-    let flow = contested.flow;
+fn witnessed(join: &Join<'_, '_>, flow: &Flow, local: EndId, peer: EndId, own_ends: &OwnEnds) -> bool {
     let key = &flow.key;
     let other_side = match key.side {
         Side::Client => Side::Server,
@@ -154,14 +169,14 @@ fn witnessed(join: &Join<'_, '_>, contested: &Contested<'_>, peer: EndId, own_en
         Side::Server => on(ip, if by_mesh { ANY } else { key.port }),
         Side::Client => on(ip, key.port) || MESH_PORTS.iter().any(|port| on(ip, *port)),
     };
-    let direct = if let Some(local) = key.local {
-        seen(local)
+    let direct = if let Some(ip) = key.local {
+        seen(ip)
     } else {
         let pod = key.pod.as_deref().and_then(|uid| join.world.lookup.pod(uid));
         let holds = pod.map(|at| &join.world.inventory.pods[at as usize].holds);
         holds.into_iter().flatten().any(|hold| seen(hold.ip))
     };
-    let by_service =
-        |own: &OwnEnds| meets(own.by_service.get(&(peer, key.protocol, contested.local, key.port)));
-    direct || (key.side == Side::Server && by_service(own_ends))
+    direct
+        || (key.side == Side::Server
+            && meets(own_ends.by_service.get(&(peer, key.protocol, local, key.port))))
 }

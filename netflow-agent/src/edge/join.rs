@@ -3,28 +3,28 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::contested::{Contested, resolve};
+use super::contested::{Claims, resolve};
 use super::table::{Evidence, Key, Share, Table};
 use super::witness::{Peer, Reach, World};
 use super::{Attempt, Doubt, DoubtReason, Edge, Joined, LeftOut};
 use crate::flow::{Flow, Outcome, Side};
 use crate::identity::{EndId, Endpoint, Inventory, ServiceName};
 use crate::net::Protocol;
-use crate::recording::Recording;
+use crate::recording::{Flows, Recording};
 use crate::time::Window;
 
 /// Where a mesh sidecar listens inside the pod; on the wire the port was another.
 pub(super) const MESH_PORTS: [u16; 2] = [15_001, 15_006];
 
-/// Servers' flows by a sidecar's port, with their ends, until the clients have told the true one.
-pub(super) type Meshed<'f> = Vec<(EndId, EndId, &'f Flow, Share)>;
-
-/// Everything under construction while flows are joined.
+/// Everything under construction while flows are joined. None of it grows with the flows, but with the ends
+/// that talk and the hours in which they did.
 pub(super) struct Join<'a, 'i> {
     pub(super) world: World<'a, 'i>,
     pub(super) table: Table,
     pub(super) attempts: BTreeMap<Outcome, Table>,
     pub(super) doubts: BTreeMap<DoubtReason, Table>,
+    /// What servers saw by a sidecar's port, until the clients have told the true one.
+    meshed: Table,
     /// Who reached whom by a sidecar's port.
     pub(super) by_mesh: HashSet<(EndId, EndId)>,
     pub(super) left_out: LeftOut,
@@ -32,103 +32,110 @@ pub(super) struct Join<'a, 'i> {
 
 /// All flows of the window, joined to workloads.
 pub fn join(recording: &Recording, inventory: &Inventory<'_>, window: Window) -> Joined {
+    let Ok(joined) = try_join(recording, inventory, window);
+    joined
+}
+
+/// The same, wherever the flows are: they are gone through for the servers' ends, then for the clients', and
+/// twice more for either where addresses changed hands.
+pub fn try_join<F: Flows>(
+    recording: &Recording<F>,
+    inventory: &Inventory<'_>,
+    window: Window,
+) -> Result<Joined, F::Fault> {
     let mut join = Join {
         world: World::of(inventory),
         table: Table::default(),
         attempts: BTreeMap::new(),
         doubts: BTreeMap::new(),
+        meshed: Table::default(),
         by_mesh: HashSet::new(),
         left_out: LeftOut::default(),
     };
-    let in_window =
-        || recording.flows.iter().filter(|flow| window.meets(flow.counters.first, flow.counters.last));
+    let each = |take: &mut dyn FnMut(&Flow)| {
+        recording.flows.each(&mut |flow| {
+            if window.meets(flow.counters.first, flow.counters.last) {
+                take(flow);
+            }
+        })
+    };
     let mut flows = 0;
-    let mut contested = Vec::new();
-    let mut meshed = Meshed::new();
-    for flow in in_window() {
+    let mut claims = Claims::default();
+    each(&mut |flow| {
         flows += 1;
         if flow.key.side == Side::Server {
-            join.server(flow, &mut contested, &mut meshed);
+            join.server(flow, &mut claims);
         }
-    }
-    resolve(&mut join, contested, &mut meshed, in_window);
+    })?;
+    resolve(&mut join, Side::Server, &claims, each)?;
     join.table.settle();
-    let mut contested = Vec::new();
-    for flow in in_window().filter(|flow| flow.key.side == Side::Client) {
-        join.client(flow, &mut contested);
-    }
-    resolve(&mut join, contested, &mut meshed, in_window);
-    join.mesh(&meshed);
-    join.finish(flows)
+    let mut claims = Claims::default();
+    each(&mut |flow| {
+        if flow.key.side == Side::Client {
+            join.client(flow, &mut claims);
+        }
+    })?;
+    resolve(&mut join, Side::Client, &claims, each)?;
+    join.mesh();
+    Ok(join.finish(flows))
 }
 
 impl Join<'_, '_> {
     /// A flow of a server's own end: the local end is the destination, on its own port.
-    fn server<'f>(&mut self, flow: &'f Flow, contested: &mut Vec<Contested<'f>>, meshed: &mut Meshed<'f>) {
+    fn server(&mut self, flow: &Flow, claims: &mut Claims) {
         if self.leave_out(flow) {
             return;
         }
         let local = self.world.local(flow);
-        let source = match self.world.remote(flow) {
-            Peer::One(end) => end,
-            Peer::Nobody => self.world.stranger(flow.key.remote),
-            Peer::Several(peers) => {
-                contested.push(Contested { flow, local, peers });
-                return;
+        match self.world.remote(flow) {
+            Peer::One(end) => self.serve(end, local, flow, Share::All),
+            Peer::Several(peers) => claims.add(flow, local, &peers),
+            Peer::Nobody => {
+                let end = self.world.stranger(flow.key.remote);
+                self.serve(end, local, flow, Share::All);
             }
-        };
-        self.serve(source, local, flow, meshed);
+        }
     }
 
-    /// A server's flow with both ends known.
-    pub(super) fn serve<'f>(&mut self, source: EndId, local: EndId, flow: &'f Flow, meshed: &mut Meshed<'f>) {
-        self.serve_share(source, local, flow, Share::All, meshed);
-    }
-
-    /// The same, where several sources have a share in it.
-    pub(super) fn serve_share<'f>(
-        &mut self,
-        source: EndId,
-        local: EndId,
-        flow: &'f Flow,
-        share: Share,
-        meshed: &mut Meshed<'f>,
-    ) {
-        if flow.key.protocol == Protocol::Tcp && MESH_PORTS.contains(&flow.key.port) && came_up(flow) {
-            self.by_mesh.insert((source, local));
-            meshed.push((source, local, flow, share));
+    /// A server's flow with both ends known; several sources may have a share in it.
+    pub(super) fn serve(&mut self, source: EndId, local: EndId, flow: &Flow, share: Share) {
+        let key = Key { source, destination: local, port: flow.key.port, protocol: flow.key.protocol };
+        if !came_up(flow) {
+            self.attempt(key, flow);
             return;
         }
-        let key = Key { source, destination: local, port: flow.key.port, protocol: flow.key.protocol };
-        if came_up(flow) {
-            let own = matches!(self.world.ends.get(source), Endpoint::Node(name) if *name == flow.key.node);
-            self.table.add(key, flow, share).own_flows += u64::from(own);
-        } else {
-            self.attempt(key, flow);
+        if key.protocol == Protocol::Tcp && MESH_PORTS.contains(&key.port) {
+            self.by_mesh.insert((source, local));
+            self.meshed.add(key, flow, share);
+            return;
         }
+        let own = matches!(self.world.ends.get(source), Endpoint::Node(name) if *name == flow.key.node);
+        self.table.add(key, flow, share).own_flows += u64::from(own);
     }
 
     /// A sidecar's port gives way to the ports that the client's own records tell.
-    fn mesh(&mut self, meshed: &[(EndId, EndId, &Flow, Share)]) {
+    fn mesh(&mut self) {
+        let meshed = std::mem::take(&mut self.meshed).into_numbered();
         if meshed.is_empty() {
             return;
         }
         let known = self.table.seen_by_clients();
-        for (source, destination, flow, share) in meshed {
+        for (key, evidence) in meshed {
+            let (source, destination) = (key.source, key.destination);
             let ports: Vec<u16> = known
-                .range((*source, *destination, 0)..=(*source, *destination, u16::MAX))
+                .range((source, destination, 0)..=(source, destination, u16::MAX))
                 .map(|(_, _, port)| *port)
                 .filter(|port| !MESH_PORTS.contains(port))
                 .collect();
-            let key =
-                |port| Key { source: *source, destination: *destination, port, protocol: Protocol::Tcp };
+            // Which of several ports each connection went to is in the clients' own counts.
+            let share = if ports.len() == 1 { Share::All } else { Share::Presence };
             for port in &ports {
-                let share = if ports.len() == 1 { *share } else { Share::Presence };
-                self.table.add(key(*port), flow, share);
+                self.table.add_evidence(Key { port: *port, ..key }, &evidence, share);
             }
             if ports.is_empty() {
-                self.table.add(key(flow.key.port), flow, *share);
-                self.doubt(DoubtReason::MeshPort, key(flow.key.port), flow);
+                self.table.add_evidence(key, &evidence, Share::All);
+                let doubts = self.doubts.entry(DoubtReason::MeshPort).or_default();
+                doubts.add_evidence(key, &evidence, Share::All);
             }
         }
     }
@@ -142,7 +149,7 @@ impl Join<'_, '_> {
         true
     }
 
-    fn client<'f>(&mut self, flow: &'f Flow, contested: &mut Vec<Contested<'f>>) {
+    fn client(&mut self, flow: &Flow, claims: &mut Claims) {
         if self.leave_out(flow) {
             return;
         }
@@ -152,7 +159,7 @@ impl Join<'_, '_> {
         }
         match self.world.remote(flow) {
             Peer::One(end) => self.direct(local, end, flow),
-            Peer::Several(peers) => contested.push(Contested { flow, local, peers }),
+            Peer::Several(peers) => claims.add(flow, local, &peers),
             Peer::Nobody => {
                 if flow.key.outcome == Outcome::Unanswered
                     && crate::identity::class::looks_like_broadcast(flow.key.remote)

@@ -15,7 +15,7 @@ mod tests;
 mod translate;
 mod witness;
 
-pub use join::join;
+pub use join::{join, try_join};
 
 /// Who talks to whom, on the server pod's own port (after DNAT).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

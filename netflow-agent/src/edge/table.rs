@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 
 use super::{EdgeKey, Witness};
-use crate::flow::{Basis, Flow, Outcome, Side};
+use crate::flow::{Basis, Flow, FlowCounters, Outcome, Side};
 use crate::identity::{EndId, Ends};
 use crate::net::Protocol;
 use crate::time::{Hour, Time};
@@ -52,6 +52,15 @@ impl Sum {
         self.hours.sort_unstable();
         self.hours.dedup();
     }
+
+    fn add(&mut self, more: &Self, share: Share) {
+        if share == Share::All {
+            self.connections = self.connections.saturating_add(more.connections);
+            self.sent = self.sent.saturating_add(more.sent);
+            self.received = self.received.saturating_add(more.received);
+        }
+        more.hours.iter().for_each(|hour| self.hour(*hour));
+    }
 }
 
 /// Everything seen of one edge.
@@ -73,17 +82,36 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    fn begin(flow: &Flow) -> Self {
+    fn begin(first: Time, last: Time) -> Self {
         Self {
             client: None,
             server: None,
-            first: flow.counters.first,
-            last: flow.counters.last,
+            first,
+            last,
             observed: false,
             confirmed: false,
             flows: 0,
             own_flows: 0,
             via: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, more: &Self, share: Share) {
+        for (side, more) in [(&mut self.client, &more.client), (&mut self.server, &more.server)] {
+            if let Some(more) = more {
+                side.get_or_insert_with(Box::default).add(more, share);
+            }
+        }
+        self.first = self.first.min(more.first);
+        self.last = self.last.max(more.last);
+        self.observed |= more.observed;
+        self.confirmed |= more.confirmed;
+        self.flows += more.flows;
+        self.own_flows += more.own_flows;
+        for service in &more.via {
+            if !self.via.contains(service) {
+                self.via.push(*service);
+            }
         }
     }
 
@@ -152,7 +180,8 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn add(&mut self, key: Key, flow: &Flow, share: Share) -> &mut Evidence {
-        let evidence = self.evidence.entry(key).or_insert_with(|| Evidence::begin(flow));
+        let FlowCounters { first, last, .. } = flow.counters;
+        let evidence = self.evidence.entry(key).or_insert_with(|| Evidence::begin(first, last));
         let side = match flow.key.side {
             Side::Client => &mut evidence.client,
             Side::Server => &mut evidence.server,
@@ -180,6 +209,12 @@ impl Table {
         }
     }
 
+    /// What was added up under another key belongs under this one.
+    pub(super) fn add_evidence(&mut self, key: Key, more: &Evidence, share: Share) {
+        let evidence = self.evidence.entry(key).or_insert_with(|| Evidence::begin(more.first, more.last));
+        evidence.add(more, share);
+    }
+
     pub(super) fn server_saw(&self, key: Key) -> bool {
         self.evidence.get(&key).is_some_and(|evidence| evidence.server.is_some())
     }
@@ -202,6 +237,13 @@ impl Table {
             .iter()
             .filter(|(key, evidence)| evidence.client.is_some() && key.protocol == Protocol::Tcp);
         seen.map(|(key, _)| (key.source, key.destination, key.port)).collect()
+    }
+
+    /// All evidence, sorted by number.
+    pub(super) fn into_numbered(self) -> Vec<(Key, Evidence)> {
+        let mut all: Vec<(Key, Evidence)> = self.evidence.into_iter().collect();
+        all.sort_unstable_by_key(|(key, _)| (key.source, key.destination, key.port, key.protocol));
+        all
     }
 
     /// All evidence, sorted by the rank of its ends, then port and protocol.

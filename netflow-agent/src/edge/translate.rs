@@ -14,6 +14,13 @@ use crate::net::Protocol;
 const FIRST_EPHEMERAL: u16 = 32_768;
 
 impl World<'_, '_> {
+    /// The Service, or the port of it at every node, that a client's flow was to.
+    pub(super) fn service_of(&self, flow: &Flow) -> Option<Found> {
+        let (key, span) = (&flow.key, (flow.counters.first, flow.counters.last));
+        let is_node = self.is_node(key.remote, span.0, span.1);
+        self.services.find(key.remote, key.port, key.protocol, span, is_node)
+    }
+
     /// A Service that holds the remote address, though not at this port.
     pub(super) fn service_at(&mut self, flow: &Flow) -> Option<EndId> {
         let span = (flow.counters.first, flow.counters.last);
@@ -27,9 +34,7 @@ impl Join<'_, '_> {
     pub(super) fn translated(&mut self, local: EndId, flow: &Flow) -> bool {
         let span = (flow.counters.first, flow.counters.last);
         let world = &mut self.world;
-        let is_node = world.is_node(flow.key.remote, span.0, span.1);
-        let found = world.services.find(flow.key.remote, flow.key.port, flow.key.protocol, span, is_node);
-        let Some(found) = found else { return false };
+        let Some(found) = world.service_of(flow) else { return false };
         let rivals = world.services.rivals(found, flow.key.remote, span);
         if !rivals.is_empty() {
             self.one_of([found].into_iter().chain(rivals), local, flow);

@@ -3,37 +3,95 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash};
+use std::io;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::flows::{Flows, in_order};
 use super::{Observed, Recording};
 use crate::flow::{Coverage, Flow};
 use crate::time::Hour;
 
-/// A recording under construction. Tables hold positions only, so nothing is ever read out in hash order.
+/// What flows are merged in.
+pub trait Keep {
+    type Kept: Flows;
+
+    /// An error: there was no room for it.
+    fn flow(&mut self, flow: Flow) -> io::Result<()>;
+}
+
+/// All flows in memory. The table holds positions only, so nothing is ever read out in hash order.
 #[derive(Debug, Default)]
-pub struct Merge {
+pub struct Held {
     flows: Vec<Flow>,
-    flow_at: HashTable<usize>,
+    at: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Held {
+    pub(super) fn add(&mut self, flow: Flow) {
+        let hasher = &self.hasher;
+        let flows = &mut self.flows;
+        let hash = hasher.hash_one(&flow.key);
+        let found = self.at.find(hash, |&at| flows[at].key == flow.key).copied();
+        if let Some(at) = found {
+            flows[at].counters.merge(&flow.counters);
+            return;
+        }
+        flows.push(flow);
+        self.at.insert_unique(hash, flows.len() - 1, |&at| hasher.hash_one(&flows[at].key));
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// All of them in the order of the written form. Nothing may be added before `clear`.
+    pub(super) fn sorted(&mut self) -> &[Flow] {
+        self.flows.sort_unstable_by(|one, other| in_order(&one.key, &other.key));
+        &self.flows
+    }
+
+    /// Room for the next ones.
+    pub(super) fn clear(&mut self) {
+        self.flows.clear();
+        self.at.clear();
+    }
+
+    pub(super) fn into_flows(self) -> Vec<Flow> {
+        self.flows
+    }
+}
+
+impl Keep for Held {
+    type Kept = Vec<Flow>;
+
+    fn flow(&mut self, flow: Flow) -> io::Result<()> {
+        self.add(flow);
+        Ok(())
+    }
+}
+
+/// A recording under construction.
+#[derive(Debug, Default)]
+pub struct Merge<K = Held> {
+    pub(super) flows: K,
     objects: Vec<Observed>,
     object_at: HashTable<usize>,
     coverage: BTreeMap<(Arc<str>, Hour, u32), Coverage>,
     hasher: DefaultHashBuilder,
 }
 
-impl Merge {
-    pub fn flow(&mut self, flow: Flow) {
-        let hasher = &self.hasher;
-        let flows = &mut self.flows;
-        let hash = hasher.hash_one(&flow.key);
-        let found = self.flow_at.find(hash, |&at| flows[at].key == flow.key).copied();
-        if let Some(at) = found {
-            flows[at].counters.merge(&flow.counters);
-            return;
+impl<K: Keep> Merge<K> {
+    pub fn new(flows: K) -> Self {
+        Self {
+            flows,
+            objects: Vec::new(),
+            object_at: HashTable::new(),
+            coverage: BTreeMap::new(),
+            hasher: DefaultHashBuilder::default(),
         }
-        flows.push(flow);
-        self.flow_at.insert_unique(hash, flows.len() - 1, |&at| hasher.hash_one(&flows[at].key));
     }
 
     pub fn coverage(&mut self, coverage: Coverage) {
@@ -58,11 +116,12 @@ impl Merge {
         self.object_at.insert_unique(hash, objects.len() - 1, |&at| hash_of(hasher, &objects[at]));
     }
 
-    pub fn finish(self) -> Recording {
+    /// The recording; `flows` makes of what was merged in what is kept.
+    pub fn finish<F>(self, flows: impl FnOnce(K) -> F) -> Recording<F> {
         Recording {
             coverage: self.coverage.into_values().collect(),
             objects: self.objects,
-            flows: self.flows,
+            flows: flows(self.flows),
         }
     }
 }

@@ -8,21 +8,26 @@ use crate::flow::{Coverage, Flow};
 use crate::manifest::Object;
 use crate::time::Time;
 
-pub mod feed;
+pub mod flows;
 mod line;
 pub mod merge;
 pub mod object;
 pub mod read;
+pub mod row;
+#[cfg(test)]
+pub(crate) mod shelves;
+pub mod spill;
 #[cfg(test)]
 mod tests;
 pub mod window;
 pub mod write;
 
-pub use feed::Feed;
+pub use flows::Flows;
 pub use merge::Merge;
 pub use read::{Notes, ReadError, Reader, read};
-pub use window::{CoverageSummary, NodeCoverage, resolve};
-pub use write::write;
+pub use spill::{Spilling, Spilt};
+pub use window::{CoverageSummary, NodeCoverage, resolve, try_resolve};
+pub use write::{write, write_spilt};
 
 /// A Kubernetes object and when it was so.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,9 +40,10 @@ pub struct Observed {
 }
 
 /// What agents saw: flows and coverage merged, objects with their times. The order of each means nothing.
+/// `F` is where the flows are kept.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Recording {
+pub struct Recording<F = Vec<Flow>> {
     pub coverage: Vec<Coverage>,
     pub objects: Vec<Observed>,
-    pub flows: Vec<Flow>,
+    pub flows: F,
 }

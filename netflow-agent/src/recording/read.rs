@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::line::{CoverageLine, FlowLine, KindLine, ObjectLine};
-use super::{Merge, Observed, Recording};
+use super::merge::{Held, Keep};
+use super::{Merge, Observed, Recording, Spilling, Spilt};
 use crate::manifest;
 
 /// Longer than any object that an API server stores (etcd refuses 1.5 MiB), shorter than what hurts.
@@ -19,11 +20,19 @@ const LONGEST_LINE: u64 = 64 << 20;
 pub struct Notes {
     /// Kind of line -> lines of that kind, which this version does not know.
     pub unknown_kinds: BTreeMap<String, u64>,
+    /// Why all flows are held in memory where they should not.
+    pub no_room: Option<String>,
 }
 
 impl Notes {
+    /// What a person should know of it.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let in_memory = |reason| format!("no temporary file ({reason}): all flows are held in memory");
+        self.skipped().into_iter().chain(self.no_room.as_ref().map(in_memory))
+    }
+
     /// The one warning for all skipped lines.
-    pub fn warning(&self) -> Option<String> {
+    fn skipped(&self) -> Option<String> {
         let lines: u64 = self.unknown_kinds.values().sum();
         if lines == 0 {
             return None;
@@ -43,18 +52,60 @@ pub enum ReadError {
     Input { name: String, source: io::Error },
     #[error("{name}:{line}: {reason}")]
     Line { name: String, line: u64, reason: String },
+    #[error("lay flows down in a temporary file")]
+    Spill { source: io::Error },
+}
+
+/// Why a line does not count.
+enum Fault {
+    Words(String),
+    Spill(io::Error),
+}
+
+impl From<String> for Fault {
+    fn from(words: String) -> Self {
+        Self::Words(words)
+    }
 }
 
 /// Reads inputs one after the other into one recording: the concatenation of recordings is a recording.
-#[derive(Debug, Default)]
-pub struct Reader {
-    merge: Merge,
+#[derive(Debug)]
+pub struct Reader<K = Held> {
+    merge: Merge<K>,
     notes: Notes,
     words: Words,
     line: Vec<u8>,
 }
 
+/// All in memory.
+impl Default for Reader {
+    fn default() -> Self {
+        Self::new(Held::default())
+    }
+}
+
 impl Reader {
+    pub fn finish(self) -> (Recording, Notes) {
+        (self.merge.finish(Held::into_flows), self.notes)
+    }
+}
+
+impl Reader<Spilling> {
+    pub fn finish_spilt(mut self) -> (Recording<Spilt>, Notes) {
+        let recording = self.merge.finish(|flows| {
+            let (flows, no_room) = flows.finish();
+            self.notes.no_room = no_room.map(|error| error.to_string());
+            flows
+        });
+        (recording, self.notes)
+    }
+}
+
+impl<K: Keep> Reader<K> {
+    pub fn new(flows: K) -> Self {
+        Self { merge: Merge::new(flows), notes: Notes::default(), words: Words::default(), line: Vec::new() }
+    }
+
     pub fn read(&mut self, name: &str, input: &mut dyn BufRead) -> Result<(), ReadError> {
         let mut number = 0;
         loop {
@@ -75,13 +126,16 @@ impl Reader {
     }
 
     /// One line, with or without its end.
-    pub(super) fn numbered_line(&mut self, name: &str, number: u64, line: &[u8]) -> Result<(), ReadError> {
+    fn numbered_line(&mut self, name: &str, number: u64, line: &[u8]) -> Result<(), ReadError> {
         let read = if line.len() as u64 > LONGEST_LINE {
-            Err(format!("the line is longer than {} MiB", LONGEST_LINE >> 20))
+            Err(format!("the line is longer than {} MiB", LONGEST_LINE >> 20).into())
         } else {
             self.line(trim(line))
         };
-        read.map_err(|reason| ReadError::Line { name: name.to_owned(), line: number, reason })
+        read.map_err(|fault| match fault {
+            Fault::Words(reason) => ReadError::Line { name: name.to_owned(), line: number, reason },
+            Fault::Spill(source) => ReadError::Spill { source },
+        })
     }
 
     /// An object that came by another way than a line.
@@ -89,11 +143,7 @@ impl Reader {
         self.merge.object(observed);
     }
 
-    pub fn finish(self) -> (Recording, Notes) {
-        (self.merge.finish(), self.notes)
-    }
-
-    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+    fn line(&mut self, line: &[u8]) -> Result<(), Fault> {
         if line.is_empty() {
             return Ok(());
         }
@@ -126,10 +176,9 @@ impl Reader {
         }
     }
 
-    fn flow(&mut self, line: &[u8]) -> Result<(), String> {
+    fn flow(&mut self, line: &[u8]) -> Result<(), Fault> {
         let flow = parse::<FlowLine<'_>>(line)?.flow(&mut self.words)?;
-        self.merge.flow(flow);
-        Ok(())
+        self.merge.flows.flow(flow).map_err(Fault::Spill)
     }
 }
 

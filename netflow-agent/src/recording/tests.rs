@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::shelves::Shelves;
 use super::*;
+use crate::time::Window;
 
 const SHOP: &str = include_str!("../../tests/recordings/shop.jsonl");
 
@@ -112,7 +114,7 @@ fn coverage_merges_by_node_hour_and_seq() {
     };
     let text = [line(0, 1_000, 1), line(0, 1_200, 0), line(1, 600, 2)].join("\n");
     let (recording, _) = read_text(&text).expect("a recording");
-    let summary = CoverageSummary::of(&recording, crate::time::Window::ALL);
+    let summary = CoverageSummary::of(&recording, Window::ALL);
     let node = &summary.nodes["a"];
     assert_eq!(node.hours.values().copied().collect::<Vec<_>>(), [1_800]);
     assert_eq!(summary.lost().into_iter().collect::<Vec<_>>(), [("map_full", 3)]);
@@ -181,8 +183,8 @@ fn unknown_kinds_are_skipped_whatever_they_hold_and_counted_once() {
     let text = format!("{}{{\"kind\":\"weather\",\"port\":\"sunny\"}}\n{{\"kind\":\"weather\"}}", flow(&[]));
     let (recording, notes) = read_text(&text).expect("a recording");
     assert_eq!(recording.flows.len(), 1);
-    assert_eq!(notes.warning().as_deref(), Some("skipped 2 lines of unknown kind: `weather` (2)"));
-    assert_eq!(read_text(&flow(&[])).expect("a recording").1.warning(), None);
+    assert_eq!(notes.warnings().next().as_deref(), Some("skipped 2 lines of unknown kind: `weather` (2)"));
+    assert_eq!(read_text(&flow(&[])).expect("a recording").1.warnings().next(), None);
 }
 
 #[test]
@@ -195,16 +197,55 @@ fn a_duration_counts_back_from_the_last_covered_hour_or_the_latest_flow() {
     assert_eq!(from(&format!("{}{covered}", flow(&[]))), "2026-11-20T11:00:00Z");
 }
 
+/// Read with so many rows in memory at most.
+fn spilt(text: &str, rows: usize, missing: usize) -> (Recording<Spilt>, Notes) {
+    let scratch = Box::new(Shelves::missing(missing));
+    let mut reader = Reader::new(Spilling::new(scratch, rows));
+    reader.read("test.jsonl", &mut text.as_bytes()).expect("a recording");
+    reader.finish_spilt()
+}
+
 #[test]
-fn chunks_of_any_size_feed_the_same_lines() {
-    for size in [1, 7, 4_096] {
-        let mut reader = Reader::default();
-        let mut feed = Feed::new(&mut reader, "test");
-        for chunk in SHOP.as_bytes().chunks(size) {
-            std::io::Write::write_all(&mut feed, chunk).expect("valid lines");
+fn without_any_room_all_is_held_and_it_is_said() {
+    let (recording, notes) = spilt(SHOP, 1, 1);
+    assert!(notes.warnings().next().is_some_and(|words| words.contains("held in memory")));
+    let mut out = Vec::new();
+    write_spilt(&recording, Window::ALL, &mut out).expect("a vector takes all");
+    assert_eq!(String::from_utf8(out).expect("text"), rewritten(SHOP));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Up to a hundred runs of one row, so that runs are made into one on the way.
+    #[test]
+    fn what_is_laid_down_is_what_is_held(
+        lines in proptest::collection::vec((0..3_u8, 0..4_u8, 0..9_u8, 0..5_u8, 1..9_u8), 0..100),
+        rows in 1..40_usize,
+    ) {
+        let line = |(node, hour, remote, pod, connections): (u8, u8, u8, u8, u8)| {
+            let (connections, pod) = (connections.to_string(), format!("\"pod-{pod}\""));
+            flow(&[
+                ("node", &format!("\"node-{node}\"")),
+                ("hour", &format!("\"2026-11-20T1{hour}:00:00Z\"")),
+                ("remote", &if remote < 5 { format!("\"10.1.0.{remote}\"") } else { format!("\"fd00::{remote}\"") }),
+                ("pod", if pod == "\"pod-0\"" { "null" } else { &pod }),
+                ("connections", &connections),
+            ])
+        };
+        let text: String = lines.into_iter().map(line).collect();
+        let (held, (laid, notes)) = (read_text(&text).expect("a recording").0, spilt(&text, rows, 0));
+        prop_assert_eq!(notes.warnings().count(), 0);
+        for _ in 0..2 {
+            let mut out = Vec::new();
+            write_spilt(&laid, Window::ALL, &mut out).expect("a vector takes all");
+            prop_assert_eq!(String::from_utf8(out).expect("text"), written(&held));
         }
-        feed.end().expect("valid lines");
-        assert_eq!(written(&reader.finish().0), rewritten(SHOP), "{size}");
+        let mut flows = Vec::new();
+        laid.flows.each(&mut |flow| flows.push(flow.clone())).expect("shelves can be read");
+        prop_assert_eq!(flows.len(), held.flows.len());
+        let summary = CoverageSummary::try_of(&laid, Window::ALL).expect("shelves can be read");
+        prop_assert_eq!(summary, CoverageSummary::of(&held, Window::ALL));
     }
 }
 

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Recording;
+use super::{Flows, Observed, Recording};
+use crate::flow::Coverage;
 use crate::manifest::Object;
 use crate::time::{Hour, Moment, Time, Window};
 
@@ -15,18 +16,33 @@ const MINUTE: u32 = 60;
 /// The window of a recording: durations count back from the end of the last covered hour, or without
 /// coverage from the latest `last`; what is not given does not bound.
 pub fn resolve(recording: &Recording, since: Option<Moment>, until: Option<Moment>) -> Window {
-    let end = end(recording);
-    Window {
+    let Ok(window) = try_resolve(recording, since, until);
+    window
+}
+
+/// The same, wherever the flows are.
+pub fn try_resolve<F: Flows>(
+    recording: &Recording<F>,
+    since: Option<Moment>,
+    until: Option<Moment>,
+) -> Result<Window, F::Fault> {
+    let end = end(recording)?;
+    Ok(Window {
         from: since.map_or(Time::MIN, |since| since.resolve(end)),
         to: until.map_or(Time::MAX, |until| until.resolve(end)),
-    }
+    })
 }
 
 /// Where the recording ends.
-pub fn end(recording: &Recording) -> Time {
+fn end<F: Flows>(recording: &Recording<F>) -> Result<Time, F::Fault> {
     let covered =
         recording.coverage.iter().filter(|line| line.observed_seconds > 0).map(|line| line.hour.end()).max();
-    covered.or_else(|| recording.flows.iter().map(|flow| flow.counters.last).max()).unwrap_or(Time::MAX)
+    if let Some(end) = covered {
+        return Ok(end);
+    }
+    let mut latest = None;
+    recording.flows.each(&mut |flow| latest = latest.max(Some(flow.counters.last)))?;
+    Ok(latest.unwrap_or(Time::MAX))
 }
 
 /// What one node's agent watched in the window.
@@ -55,22 +71,47 @@ pub struct CoverageSummary {
 
 impl CoverageSummary {
     pub fn of(recording: &Recording, window: Window) -> Self {
+        let Ok(summary) = Self::try_of(recording, window);
+        summary
+    }
+
+    /// The same, wherever the flows are.
+    pub fn try_of<F: Flows>(recording: &Recording<F>, window: Window) -> Result<Self, F::Fault> {
+        let mut seen: BTreeMap<Arc<str>, (Time, Time)> = BTreeMap::new();
+        recording.flows.each(&mut |flow| {
+            let (first, last) = (flow.counters.first, flow.counters.last);
+            if !window.meets(first, last) {
+                return;
+            }
+            match seen.get_mut(&flow.key.node) {
+                Some(span) => *span = (span.0.min(first), span.1.max(last)),
+                None => drop(seen.insert(Arc::clone(&flow.key.node), (first, last))),
+            }
+        })?;
+        let first = seen.values().map(|(first, _)| *first).min();
+        let last = seen.values().map(|(_, last)| *last).max();
+        let span = first.zip(last);
         let mut summary = Self { assumed: recording.coverage.is_empty(), ..Self::default() };
-        let in_window =
-            || recording.flows.iter().filter(|flow| window.meets(flow.counters.first, flow.counters.last));
         if summary.assumed {
-            summary.assume(
-                in_window().map(|flow| (&flow.key.node, flow.counters.first, flow.counters.last)),
-                window,
-            );
-            return summary;
+            summary.assume(seen.into_keys(), span, window);
+            return Ok(summary);
         }
-        for line in &recording.coverage {
+        summary.add_covered(&recording.coverage, window);
+        for name in seen.keys() {
+            summary.add_node(name);
+        }
+        summary.add_known_nodes(&recording.objects, window);
+        summary.bound(window, span, &Lives::of(&recording.objects));
+        Ok(summary)
+    }
+
+    fn add_covered(&mut self, lines: &[Coverage], window: Window) {
+        for line in lines {
             // An hour holds its start and not its end.
             if !window.meets(line.hour.start(), before(line.hour.end())) {
                 continue;
             }
-            let node = summary.nodes.entry(Arc::clone(&line.node)).or_default();
+            let node = self.nodes.entry(Arc::clone(&line.node)).or_default();
             if line.observed_seconds > 0 {
                 let seconds = node.hours.entry(line.hour).or_default();
                 *seconds = seconds.saturating_add(line.observed_seconds).min(HOUR);
@@ -80,16 +121,6 @@ impl CoverageSummary {
                 *total = total.saturating_add(*lost);
             }
         }
-        for flow in in_window() {
-            if !summary.nodes.contains_key(&flow.key.node) {
-                summary.nodes.insert(Arc::clone(&flow.key.node), NodeCoverage::default());
-            }
-        }
-        summary.add_known_nodes(recording, window);
-        let first = in_window().map(|flow| flow.counters.first).min();
-        let last = in_window().map(|flow| flow.counters.last).max();
-        summary.bound(window, first.zip(last), &Lives::of(recording));
-        summary
     }
 
     /// Every node watched every hour of the span, each to the minute, and lost nothing. Coverage that is assumed
@@ -124,26 +155,17 @@ impl CoverageSummary {
         hours_between(from, to)
     }
 
-    fn assume<'a>(&mut self, flows: impl Iterator<Item = (&'a Arc<str>, Time, Time)>, window: Window) {
-        let mut names: BTreeSet<&Arc<str>> = BTreeSet::new();
-        for (node, first, last) in flows {
-            names.insert(node);
-            let (from, to) = self.span.unwrap_or((first, last));
-            self.span = Some((from.min(first), to.max(last)));
-        }
-        self.span = self.span.map(|(from, to)| (from.max(window.from), to.min(window.to)));
+    fn assume(&mut self, names: impl Iterator<Item = Arc<str>>, flows: Option<(Time, Time)>, window: Window) {
+        self.span = flows.map(|(from, to)| (from.max(window.from), to.min(window.to)));
         let hours = self.hours();
         for name in names {
-            let node = NodeCoverage {
-                hours: hours.iter().map(|hour| (*hour, HOUR)).collect(),
-                ..NodeCoverage::default()
-            };
-            self.nodes.insert(Arc::clone(name), node);
+            let hours = hours.iter().map(|hour| (*hour, HOUR)).collect();
+            self.nodes.insert(name, NodeCoverage { hours, ..NodeCoverage::default() });
         }
     }
 
-    fn add_known_nodes(&mut self, recording: &Recording, window: Window) {
-        for observed in &recording.objects {
+    fn add_known_nodes(&mut self, objects: &[Observed], window: Window) {
+        for observed in objects {
             if !window.meets(observed.from.unwrap_or(Time::MIN), observed.to.unwrap_or(Time::MAX)) {
                 continue;
             }
@@ -222,9 +244,9 @@ impl CoverageSummary {
 struct Lives<'r>(BTreeMap<&'r str, (Time, Time)>);
 
 impl<'r> Lives<'r> {
-    fn of(recording: &'r Recording) -> Self {
+    fn of(objects: &'r [Observed]) -> Self {
         let mut lives = BTreeMap::new();
-        for observed in &recording.objects {
+        for observed in objects {
             if let Object::Node(node) = &*observed.object {
                 let (from, to) = (node.meta.created.unwrap_or(Time::MIN), observed.to.unwrap_or(Time::MAX));
                 let life = lives.entry(&*node.meta.name).or_insert((from, to));

@@ -7,11 +7,32 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Observed, Recording, object};
+use super::flows::in_order;
+use super::{Observed, Recording, Spilt, object};
 use crate::flow::{Basis, Coverage, Flow, Outcome, Side};
+use crate::time::Window;
 
 /// Writes a whole recording.
 pub fn write(recording: &Recording, out: &mut dyn Write) -> io::Result<()> {
+    write_all_but_flows(recording, out)?;
+    let mut flows: Vec<&Flow> = recording.flows.iter().collect();
+    flows.sort_by(|one, other| in_order(&one.key, &other.key));
+    flows.into_iter().try_for_each(|flow| write_flow(flow, out))
+}
+
+/// The same, with those flows only that meet the window; memory holds none of them.
+pub fn write_spilt(recording: &Recording<Spilt>, window: Window, out: &mut dyn Write) -> io::Result<()> {
+    write_all_but_flows(recording, out)?;
+    for flow in recording.flows.in_order()? {
+        let flow = flow?;
+        if window.meets(flow.counters.first, flow.counters.last) {
+            write_flow(&flow, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_all_but_flows<F>(recording: &Recording<F>, out: &mut dyn Write) -> io::Result<()> {
     let mut coverage: Vec<&Coverage> = recording.coverage.iter().collect();
     coverage.sort_by_key(|line| (line.hour, &line.node, line.seq));
     for line in coverage {
@@ -26,12 +47,6 @@ pub fn write(recording: &Recording, out: &mut dyn Write) -> io::Result<()> {
     for line in &objects {
         out.write_all(line.as_bytes())?;
         out.write_all(b"\n")?;
-    }
-    drop(objects);
-    let mut flows: Vec<&Flow> = recording.flows.iter().collect();
-    flows.sort_by(|one, other| one.key.hour.cmp(&other.key.hour).then_with(|| one.key.cmp(&other.key)));
-    for flow in flows {
-        write_flow(flow, out)?;
     }
     Ok(())
 }

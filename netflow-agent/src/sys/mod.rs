@@ -15,5 +15,6 @@ pub mod cluster;
 pub mod files;
 #[cfg(feature = "capture")]
 mod http;
+pub mod scratch;
 pub mod signal;
 pub mod store;

@@ -51,7 +51,7 @@ fn told(lines: Vec<String>, options: &Options) -> Told {
     let mut input = bytes.as_bytes();
     let (recording, notes) =
         recording::read([("scenario", &mut input as &mut dyn std::io::BufRead)]).expect("a recording");
-    assert_eq!(notes.warning(), None);
+    assert_eq!(notes.warnings().next(), None);
     let inventory = Inventory::of(&recording.objects, Window::ALL);
     let joined = join(&recording, &inventory, Window::ALL);
     let mut answer = generate(&joined.edges, &inventory, options);

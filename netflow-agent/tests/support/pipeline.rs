@@ -21,7 +21,7 @@ pub(crate) fn read(lines: &[String]) -> Recording {
     let mut bytes = text.as_bytes();
     let (recording, notes) =
         recording::read([("case", &mut bytes as &mut dyn std::io::BufRead)]).expect("a recording");
-    assert_eq!(notes.warning(), None);
+    assert_eq!(notes.warnings().next(), None);
     recording
 }
 

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::Inventory;
-use crate::recording::{Reader, Recording};
+use crate::recording::shelves::Shelves;
+use crate::recording::{Reader, Recording, Spilling};
 use crate::time::Window;
 
 mod pods;
@@ -142,6 +143,15 @@ fn joined(recording: &Recording) -> Joined {
     join(recording, &Inventory::of(&recording.objects, Window::ALL), Window::ALL)
 }
 
+/// The same with one row in memory, all others laid down.
+fn joined_spilt(text: &str) -> Joined {
+    let mut reader = Reader::new(Spilling::new(Box::new(Shelves::default()), 1));
+    reader.read("case", &mut text.as_bytes()).expect("a recording");
+    let recording = reader.finish_spilt().0;
+    let inventory = Inventory::of(&recording.objects, Window::ALL);
+    try_join(&recording, &inventory, Window::ALL).expect("shelves can be read")
+}
+
 fn end(end: &Endpoint) -> String {
     match end {
         Endpoint::Workload(one) => one.name.to_string(),
@@ -181,7 +191,9 @@ fn check(claim: &str, case: &str) {
         line(&mut text, one);
     }
     let expected: Vec<String> = expected.iter().map(|line| line[1..].trim().to_owned()).collect();
-    assert_eq!(told(&joined(&read(&text))), expected, "{claim}");
+    let held = joined(&read(&text));
+    assert_eq!(told(&held), expected, "{claim}");
+    assert_eq!(joined_spilt(&text), held, "{claim}, laid down");
     let backwards: Vec<&str> = text.lines().rev().collect();
     assert_eq!(told(&joined(&read(&backwards.join("\n")))), expected, "{claim}, lines in reverse");
 }
@@ -338,6 +350,7 @@ proptest! {
     #[test]
     fn edges_do_not_depend_on_the_order_of_lines(lines in Just(SHOP.lines().collect::<Vec<_>>()).prop_shuffle()) {
         prop_assert_eq!(joined(&read(&lines.join("\n"))), joined(&read(SHOP)));
+        prop_assert_eq!(joined_spilt(&lines.join("\n")), joined(&read(SHOP)));
     }
 
     #[test]

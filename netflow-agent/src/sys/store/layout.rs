@@ -5,7 +5,7 @@ use redb::TableDefinition;
 
 use crate::time::Hour;
 
-/// The version of everything below and of `row`.
+/// The version of everything below and of `recording::row`.
 pub(super) const LAYOUT: u32 = 1;
 
 /// The store within the state folder.

@@ -6,7 +6,6 @@ mod error;
 mod layout;
 mod read;
 mod retain;
-mod row;
 #[cfg(test)]
 mod tests;
 mod write;

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable, TableHandle};
 
+use super::StoreError;
 use super::layout::{COVERAGE, FILE, Flows, LAYOUT, META, OBJECTS, flows_hour, flows_name};
 use super::write::CACHE_BYTES;
-use super::{StoreError, row};
-use crate::recording;
+use crate::recording::{self, row};
 use crate::time::{Hour, Time, Window};
 
 /// A store that can be read.

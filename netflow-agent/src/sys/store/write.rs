@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 
+use super::StoreError;
 use super::layout::{COVERAGE, FILE, Flows, LAYOUT, LOCK, META, OBJECTS, flows_name};
 use super::read::Reader;
-use super::{StoreError, row};
 use crate::engine::Batch;
 use crate::flow::{Coverage, Flow};
-use crate::recording::{self, Observed};
+use crate::recording::{self, Observed, row};
 use crate::time::{Hour, Time};
 
 /// Memory that redb may keep pages in; its default is 1 GiB. The kernel caches the file anyway.

@@ -12,7 +12,7 @@ use crate::time::{Hour, Time};
 const FIXED: usize = 4 + 16 + 2 + 4 + 17;
 
 /// The key of a flow within its hour.
-pub(super) fn key(key: &FlowKey) -> Vec<u8> {
+pub fn key(key: &FlowKey) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(FIXED + 36);
     bytes.extend(key.seq.to_be_bytes());
     bytes.extend(address(key.remote));
@@ -42,7 +42,7 @@ pub(super) fn key(key: &FlowKey) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn counters(counters: &FlowCounters) -> [u8; 40] {
+pub fn counters(counters: &FlowCounters) -> [u8; 40] {
     let words = [
         counters.connections.to_le_bytes(),
         counters.bytes_sent.to_le_bytes(),
@@ -58,12 +58,12 @@ pub(super) fn counters(counters: &FlowCounters) -> [u8; 40] {
 }
 
 /// The seq of a key.
-pub(super) fn seq(key: &[u8]) -> Option<u32> {
+pub fn seq(key: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*key.first_chunk()?))
 }
 
 /// The flow that a row holds; the node comes from the coverage of its hour and seq.
-pub(super) fn flow(hour: Hour, node: &Arc<str>, key: &[u8], counters: &[u8]) -> Option<Flow> {
+pub fn flow(hour: Hour, node: &Arc<str>, key: &[u8], counters: &[u8]) -> Option<Flow> {
     let (fixed, pod) = key.split_at_checked(FIXED)?;
     let (seq, fixed) = take::<4>(fixed)?;
     let (remote, fixed) = take::<16>(fixed)?;
