@@ -15,6 +15,7 @@ use crate::flow::Sample;
 use crate::time::Time;
 
 use super::interpret::{Clock, Interpreter};
+use super::ledger::{Delta, Patience};
 use super::maps::{Flows, Losses, Overflow};
 use super::messages::Messages;
 use super::{Error, cgroup, load};
@@ -129,7 +130,7 @@ impl Capture {
     /// Takes what was counted since the last drain. `now` is the wall clock.
     pub fn drain(&mut self, now: Time) -> Result<Drained, Error> {
         let clock = Clock { now, now_ns: monotonic_ns() };
-        let mut drained = self.drain_maps(clock)?;
+        let mut drained = self.drain_maps(clock, Patience::OneReading)?;
         self.interpreter.end_drain(clock, &mut drained.samples);
         let is_due = clock.now_ns.saturating_sub(self.swapped_ns) >= self.refresh_ns;
         // A second keeps a flood from emptying a map that programs may still hold.
@@ -148,10 +149,11 @@ impl Capture {
         Ok(drained)
     }
 
-    fn drain_maps(&mut self, clock: Clock) -> Result<Drained, Error> {
+    fn drain_maps(&mut self, clock: Clock, patience: Patience) -> Result<Drained, Error> {
         let mut samples = Vec::new();
         let interpreter = &mut self.interpreter;
-        let entries = self.flows.drain(clock.now_ns, |delta| interpreter.take(delta, clock, &mut samples))?;
+        let take = |delta: &Delta| interpreter.take(delta, clock, &mut samples);
+        let entries = self.flows.drain(clock.now_ns, patience, take)?;
         // After the maps: what overflows meanwhile is read now, and the counters of the lost come last.
         let n_unknown = self.overflow.drain(|delta| interpreter.take(delta, clock, &mut samples));
         let grown = self.losses.drain()?;
@@ -182,7 +184,7 @@ impl Capture {
             load::unload(&mut self.ebpf, name)?;
         }
         let clock = Clock { now, now_ns: monotonic_ns() };
-        let mut drained = self.drain_maps(clock)?;
+        let mut drained = self.drain_maps(clock, Patience::None)?;
         self.interpreter.finish(clock, &mut drained.samples);
         self.messages.flush();
         Ok(drained)

@@ -11,7 +11,7 @@ use netflow_common::settings::Settings;
 use netflow_common::{FlowKey, FlowRecord, FlowStats};
 
 use super::Error;
-use super::ledger::{Delta, Ledger};
+use super::ledger::{Delta, Ledger, Patience};
 use super::syscall::{self, Batch};
 
 /// The two flow maps, of which one is in use, and what was read of them.
@@ -57,58 +57,54 @@ impl Flows {
     }
 
     /// Hands over what was added since the last drain; returns how many entries the map in use has.
-    pub(super) fn drain(&mut self, now_ns: u64, mut each: impl FnMut(&Delta)) -> Result<u32, Error> {
-        if self.settling > 0 {
-            self.settling -= 1;
-            self.read(self.current ^ 1, now_ns, &mut each)?;
+    pub(super) fn drain(
+        &mut self,
+        now_ns: u64,
+        patience: Patience,
+        mut each: impl FnMut(&Delta),
+    ) -> Result<u32, Error> {
+        if self.settling > 0 || patience == Patience::None {
+            self.settling = self.settling.saturating_sub(1);
+            let patience = if self.settling > 0 { patience } else { Patience::None };
+            self.read(self.current ^ 1, now_ns, patience, |_key| (), &mut each)?;
         }
         let mut n_entries = 0;
-        let last_read_ns = self.ledgers[self.current].begin(now_ns);
-        let ledger = &mut self.ledgers[self.current];
-        let name = map::FLOWS[self.current];
-        self.batch
-            .read(self.maps[self.current].fd().as_fd(), |key, value| {
-                n_entries += 1;
-                let (Some(key), Some(stats)) = (FlowKey::decode(key), FlowStats::decode(value)) else {
-                    return;
-                };
-                if !Ledger::is_old(&stats, last_read_ns)
-                    && let Some(delta) = ledger.take(key, stats, last_read_ns)
-                {
-                    each(&delta);
-                }
-            })
-            .map_err(|source| Error::Map { op: "read", name, source })?;
+        self.read(self.current, now_ns, patience, |_key| n_entries += 1, each)?;
         Ok(n_entries)
     }
 
-    /// Reads every entry of one map, however old; returns the keys as they lie in it.
-    fn read(&mut self, which: usize, now_ns: u64, each: &mut impl FnMut(&Delta)) -> Result<Vec<u8>, Error> {
-        let mut keys = Vec::new();
-        let last_read_ns = self.ledgers[which].begin(now_ns);
-        let ledger = &mut self.ledgers[which];
-        self.batch
-            .read(self.maps[which].fd().as_fd(), |bytes, value| {
-                keys.extend_from_slice(bytes);
-                let (Some(key), Some(stats)) = (FlowKey::decode(bytes), FlowStats::decode(value)) else {
-                    return;
-                };
-                if let Some(delta) = ledger.take(key, stats, last_read_ns) {
-                    each(&delta);
-                }
-            })
-            .map_err(|source| Error::Map { op: "read", name: map::FLOWS[which], source })?;
-        Ok(keys)
+    /// Reads one map: `keys` gets every key as it lies there, `each` what was added.
+    fn read(
+        &mut self,
+        which: usize,
+        now_ns: u64,
+        patience: Patience,
+        mut keys: impl FnMut(&[u8]),
+        mut each: impl FnMut(&Delta),
+    ) -> Result<(), Error> {
+        let mut reading = self.ledgers[which].begin(now_ns, patience);
+        let read = self.batch.read(self.maps[which].fd().as_fd(), |key, value| {
+            keys(key);
+            if let (Some(key), Some(stats)) = (FlowKey::decode(key), FlowStats::decode(value))
+                && let Some(delta) = reading.take(key, stats)
+            {
+                each(&delta);
+            }
+        });
+        // Also when it was broken off: what was taken is taken.
+        reading.end(each);
+        read.map_err(|source| Error::Map { op: "read", name: map::FLOWS[which], source })
     }
 
     /// Empties the map that is not in use and lets the programs use it from here on. What it held is handed over
     /// first; the map left behind is read on in the next drains, and stays readable for the programs.
-    pub(super) fn swap(&mut self, now_ns: u64, mut each: impl FnMut(&Delta)) -> Result<(), Error> {
+    pub(super) fn swap(&mut self, now_ns: u64, each: impl FnMut(&Delta)) -> Result<(), Error> {
         let idle = self.current ^ 1;
         // No program still holds an entry of a map that was left a swap ago; where the kernel has this call, that
         // is not only so, but waited for.
         syscall::wait_for_programs();
-        let mut keys = self.read(idle, now_ns, &mut each)?;
+        let mut keys = Vec::new();
+        self.read(idle, now_ns, Patience::None, |key| keys.extend_from_slice(key), each)?;
         let name = map::FLOWS[idle];
         self.batch.delete(self.maps[idle].fd().as_fd(), &mut keys).map_err(|source| Error::Map {
             op: "empty",

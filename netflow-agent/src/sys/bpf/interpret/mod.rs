@@ -1,6 +1,6 @@
 //! What a difference of a kernel entry means: samples. In: differences, and which drain they are of. Out: samples
-//! with wall-clock times. Pure; it knows which connections are open, and holds a UDP sender back for one drain,
-//! because its answer may be on the way.
+//! with wall-clock times. Pure; it knows which connections are open, and holds a UDP sender that came by the ring
+//! back for one drain, because its answer may be on the way. For those of the maps the ledger does that.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::flow::{Basis, Outcome, Sample, Side};
 use crate::net::Protocol;
 use crate::time::Time;
 
-use super::ledger::Delta;
+use super::ledger::{Answer, Delta};
 
 /// Turns the kernel's clock into wall-clock time: both at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,20 @@ struct Held {
     last_ns: u64,
     /// The drain that first saw it.
     drain: u64,
+}
+
+impl Held {
+    fn sample(&self, key: &FlowKey, clock: Clock) -> Option<Sample> {
+        let begun = self.begun.saturating_sub(self.ended);
+        sample(key, clock, begun, (0, 0), 0, (self.first_ns, self.last_ns))
+    }
+
+    /// Nothing when it was only connected and gone at once: a resolver's probe is no traffic.
+    fn unanswered(&self, key: &FlowKey, clock: Clock) -> Option<Sample> {
+        let is_traffic = self.begun > self.ended || self.sent > 0;
+        let sample = is_traffic.then(|| self.sample(key, clock)).flatten()?;
+        Some(Sample { outcome: Outcome::Unanswered, ..sample })
+    }
 }
 
 /// What has to be remembered between drains.
@@ -99,11 +113,10 @@ impl Interpreter {
             last_ns: held.last_ns.max(delta.last_ns),
             drain: held.drain,
         };
-        if delta.is_answered {
-            let begun = held.begun.saturating_sub(held.ended);
-            samples.extend(sample(&delta.key, clock, begun, (0, 0), 0, (held.first_ns, held.last_ns)));
-        } else {
-            self.held.insert(delta.key, held);
+        match delta.answer {
+            Answer::Came => samples.extend(held.sample(&delta.key, clock)),
+            Answer::Overdue => samples.extend(held.unanswered(&delta.key, clock)),
+            Answer::Awaited => drop(self.held.insert(delta.key, held)),
         }
     }
 
@@ -121,16 +134,11 @@ impl Interpreter {
 
     fn release(&mut self, clock: Clock, samples: &mut Vec<Sample>, is_due: impl Fn(&Held) -> bool) {
         self.held.retain(|key, held| {
-            if !is_due(held) {
-                return true;
+            let is_due = is_due(held);
+            if is_due {
+                samples.extend(held.unanswered(key, clock));
             }
-            let begun = held.begun.saturating_sub(held.ended);
-            // Only connected and gone at once: a resolver's probe, no traffic.
-            if begun > 0 || held.sent > 0 {
-                let found = sample(key, clock, begun, (0, 0), 0, (held.first_ns, held.last_ns));
-                samples.extend(found.map(|sample| Sample { outcome: Outcome::Unanswered, ..sample }));
-            }
-            false
+            !is_due
         });
     }
 

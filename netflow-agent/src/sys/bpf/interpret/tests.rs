@@ -24,7 +24,8 @@ fn key(protocol: u8, side: u8) -> FlowKey {
 /// A difference: begun, ended, sent, received.
 fn delta(key: FlowKey, [begun, ended, sent, received]: [u64; 4]) -> Delta {
     let (first_ns, last_ns) = (98_000_000_000, 99_000_000_000);
-    Delta { key, begun, ended, sent, received, first_ns, last_ns, is_answered: received > 0 }
+    let answer = if received > 0 { Answer::Came } else { Answer::Awaited };
+    Delta { key, begun, ended, sent, received, first_ns, last_ns, answer }
 }
 
 /// What comes of differences, one list a drain: outcome, connections and open of each sample.
@@ -56,6 +57,17 @@ fn a_udp_sender_without_an_answer_is_unanswered_one_drain_later() {
     // Going on sending puts it off no further.
     let more = delta(key(protocol::UDP, side::CLIENT), [0, 0, 1, 0]);
     assert_eq!(run(&[&[asked], &[more]])[1], [(Outcome::Unanswered, 1, 0)]);
+}
+
+#[test]
+fn a_sender_of_the_map_has_waited_there_and_is_told_of_with_what_the_ring_had() {
+    let client = key(protocol::UDP, side::CLIENT);
+    let asked = delta(client, [1, 0, 1, 0]);
+    let overdue = Delta { answer: Answer::Overdue, ..asked };
+    assert_eq!(run(&[&[overdue], &[]]), [vec![(Outcome::Unanswered, 1, 0)], vec![]]);
+    assert_eq!(run(&[&[asked, overdue], &[]]), [vec![(Outcome::Unanswered, 2, 0)], vec![]]);
+    let answered = delta(client, [0, 0, 0, 1]);
+    assert_eq!(run(&[&[asked, answered], &[]]), [vec![(Outcome::Established, 1, 0)], vec![]]);
 }
 
 #[test]
