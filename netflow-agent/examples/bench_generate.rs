@@ -121,6 +121,7 @@ fn save(path: &str, folder: &str) -> Result<(), Box<dyn std::error::Error>> {
         hour,
         seq,
         observed_seconds: 3_600,
+        unheard_seconds: 0,
         lost: BTreeMap::new(),
     });
     let about = Batch { objects: recording.objects, coverage: coverage.collect(), ..Batch::default() };

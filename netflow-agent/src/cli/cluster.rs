@@ -289,8 +289,14 @@ mod tests {
         });
         let object = manifest::object_from_value(&slice, &mut Words::default()).expect("a slice");
         let hour = "2026-11-20T12:00:00Z".parse::<Time>().expect("a time").hour();
-        let coverage =
-            Coverage { node: "here".into(), hour, seq: 0, observed_seconds: 3600, lost: [].into() };
+        let coverage = Coverage {
+            node: "here".into(),
+            hour,
+            seq: 0,
+            observed_seconds: 3600,
+            unheard_seconds: 0,
+            lost: [].into(),
+        };
         let observed = Observed { from: None, to: None, gateways: Vec::new(), object: object.into() };
         let recording = Recording { coverage: vec![coverage], objects: vec![observed], flows: Vec::new() };
         let lacks = Lacks { nodes: vec!["node cut-off: said nothing".to_owned()], ..Lacks::default() };

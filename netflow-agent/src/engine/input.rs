@@ -27,6 +27,8 @@ pub enum Input {
     },
     /// A drain is complete: the hooks were attached and drained in all of this span.
     Drained(Span),
+    /// In all of this span the inventory could not be read; its drain is told of next.
+    Unheard(Span),
     /// The wall clock was set back, to now.
     SetBack(SetBack),
     /// The last `Save` is on disk.

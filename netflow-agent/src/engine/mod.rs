@@ -113,6 +113,7 @@ impl Engine {
                 }
             }
             Input::Cgroups { folders, at } => self.names.place(folders, at),
+            Input::Unheard(span) => self.sum.unheard(span),
             Input::Drained(span) => {
                 self.sum.observe(span);
                 self.retry(span.last);

@@ -98,6 +98,8 @@ pub struct Coverage {
     pub hour: Hour,
     pub seq: u32,
     pub observed_seconds: u32,
+    /// Of these, seconds in which nothing was heard of pods and Services: names are as of what was told later.
+    pub unheard_seconds: u32,
     /// Cause -> flows lost, e.g. `map_full`, `ring_full`.
     pub lost: std::collections::BTreeMap<Arc<str>, u64>,
 }
@@ -106,6 +108,7 @@ impl Coverage {
     /// Another reading of the same node, hour and seq: the largest of each counter holds.
     pub fn merge(&mut self, other: &Self) {
         self.observed_seconds = self.observed_seconds.max(other.observed_seconds);
+        self.unheard_seconds = self.unheard_seconds.max(other.unheard_seconds);
         for (cause, lost) in &other.lost {
             let held = self.lost.entry(Arc::clone(cause)).or_default();
             *held = (*held).max(*lost);

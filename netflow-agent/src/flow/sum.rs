@@ -92,6 +92,7 @@ struct HourSum {
     seq: u32,
     rows: BTreeMap<Conversation, Row>,
     observed_ms: i64,
+    unheard_ms: i64,
     lost: BTreeMap<Arc<str>, u64>,
     /// Taken out after they were saved.
     answered: Vec<Conversation>,
@@ -166,6 +167,13 @@ impl Sum {
         }
     }
 
+    /// In this span, which is observed too, the inventory could not be read.
+    pub fn unheard(&mut self, span: Span) {
+        for (hour, milliseconds) in span.by_hour() {
+            self.hour(hour).unheard_ms += milliseconds;
+        }
+    }
+
     /// Flows that were lost before they could be counted.
     pub fn lose(&mut self, cause: &Arc<str>, flows: u64, span: Span) {
         if flows == 0 {
@@ -225,12 +233,16 @@ impl Sum {
     }
 
     fn coverage(&self, hour: Hour, sum: &HourSum) -> Coverage {
-        let seconds = ((sum.observed_ms + 500) / 1_000).clamp(0, 3_600);
+        let seconds = |milliseconds: i64| {
+            let seconds = ((milliseconds + 500) / 1_000).clamp(0, 3_600);
+            u32::try_from(seconds).unwrap_or(3_600)
+        };
         Coverage {
             node: Arc::clone(&self.node),
             hour,
             seq: sum.seq,
-            observed_seconds: u32::try_from(seconds).unwrap_or(3_600),
+            observed_seconds: seconds(sum.observed_ms),
+            unheard_seconds: seconds(sum.unheard_ms),
             lost: sum.lost.clone(),
         }
     }
@@ -347,6 +359,16 @@ mod tests {
             sum.unsaved().coverage.iter().map(|it| (it.hour.to_string(), it.observed_seconds)).collect();
         let hour = |hour: &str| format!("2026-11-20T{hour}:00:00Z");
         assert_eq!(covered, [(hour("09"), 30), (hour("10"), 3_600), (hour("11"), 15)]);
+    }
+
+    #[test]
+    fn seconds_in_which_nothing_was_heard_are_cut_at_the_hours_too() {
+        let mut sum = sum();
+        sum.unheard(span("09:59:40", "10:00:20"));
+        sum.observe(span("09:59:30", "10:00:30"));
+        let told: Vec<(u32, u32)> =
+            sum.unsaved().coverage.iter().map(|it| (it.observed_seconds, it.unheard_seconds)).collect();
+        assert_eq!(told, [(30, 20), (30, 20)]);
     }
 
     /// The wall clock goes back an hour: the hour that was left is counted again from zero, under a new seq.

@@ -182,6 +182,8 @@ pub(super) struct CoverageLine<'a> {
     #[serde(default)]
     seq: u32,
     observed_seconds: u32,
+    #[serde(default)]
+    unheard_seconds: u32,
     #[serde(default, borrow)]
     lost: BTreeMap<Cow<'a, str>, u64>,
 }
@@ -193,6 +195,7 @@ impl CoverageLine<'_> {
             hour: self.hour.0,
             seq: self.seq,
             observed_seconds: self.observed_seconds,
+            unheard_seconds: self.unheard_seconds,
             lost: self.lost.into_iter().map(|(cause, lost)| (Arc::from(cause.as_ref()), lost)).collect(),
         }
     }

@@ -50,6 +50,8 @@ fn end<F: Flows>(recording: &Recording<F>) -> Result<Time, F::Fault> {
 pub struct NodeCoverage {
     /// Hour -> seconds in which the hooks were attached and drained. An hour that is not here was not observed.
     pub hours: BTreeMap<Hour, u32>,
+    /// Hour -> seconds of these in which nothing was heard of pods and Services.
+    pub unheard: BTreeMap<Hour, u32>,
     /// Cause -> flows lost.
     pub lost: BTreeMap<Arc<str>, u64>,
     /// Hours of the summary in which this node says nothing.
@@ -115,6 +117,10 @@ impl CoverageSummary {
             if line.observed_seconds > 0 {
                 let seconds = node.hours.entry(line.hour).or_default();
                 *seconds = seconds.saturating_add(line.observed_seconds).min(HOUR);
+            }
+            if line.unheard_seconds > 0 {
+                let seconds = node.unheard.entry(line.hour).or_default();
+                *seconds = seconds.saturating_add(line.unheard_seconds).min(HOUR);
             }
             for (cause, lost) in &line.lost {
                 let total = node.lost.entry(Arc::clone(cause)).or_default();

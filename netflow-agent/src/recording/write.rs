@@ -58,7 +58,14 @@ struct CoverageLine<'a> {
     hour: String,
     seq: u32,
     observed_seconds: u32,
+    #[serde(skip_serializing_if = "is_none")]
+    unheard_seconds: u32,
     lost: BTreeMap<&'a str, u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_none(seconds: &u32) -> bool {
+    *seconds == 0
 }
 
 /// One line of coverage.
@@ -69,6 +76,7 @@ pub fn write_coverage(coverage: &Coverage, out: &mut dyn Write) -> io::Result<()
         hour: coverage.hour.to_string(),
         seq: coverage.seq,
         observed_seconds: coverage.observed_seconds,
+        unheard_seconds: coverage.unheard_seconds,
         lost: coverage.lost.iter().map(|(cause, lost)| (&**cause, *lost)).collect(),
     };
     write_line(&line, out)

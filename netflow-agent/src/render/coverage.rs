@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::words::count;
-use crate::recording::CoverageSummary;
+use crate::recording::{CoverageSummary, NodeCoverage};
 use crate::time::Hour;
 
 /// Each line names what it is about: an hour that no line names was watched by every node.
@@ -32,6 +32,7 @@ pub fn words(coverage: &CoverageSummary) -> Vec<String> {
             hours.join(", ")
         ));
     }
+    words.extend(unheard(coverage));
     for (cause, lost) in coverage.lost() {
         words.push(format!("lost: {lost} ({cause})"));
     }
@@ -53,6 +54,22 @@ fn missing(coverage: &CoverageSummary) -> Vec<String> {
     lines
 }
 
+/// Where names were completed afterwards, and what came and went meanwhile may have none.
+fn unheard(coverage: &CoverageSummary) -> Vec<String> {
+    let nodes = coverage.nodes.iter().filter(|(_, node)| !node.unheard.is_empty());
+    let line = |(name, node): (&std::sync::Arc<str>, &NodeCoverage)| {
+        let seconds: u32 = node.unheard.values().fold(0, |all, seconds| all.saturating_add(*seconds));
+        let hours: BTreeSet<Hour> = node.unheard.keys().copied().collect();
+        format!(
+            "named afterwards: node {name}, {seconds} s in {} ({}): the inventory could not be read; pods that came and \
+             went meanwhile have no name",
+            count(hours.len(), "hour"),
+            spans(&hours)
+        )
+    };
+    nodes.map(line).collect()
+}
+
 /// `10:00`, or `10:00 to 13:00` for hours that follow each other.
 fn spans(hours: &BTreeSet<Hour>) -> String {
     let hours: Vec<Hour> = hours.iter().copied().collect();
@@ -70,7 +87,7 @@ mod tests {
     use crate::recording::{CoverageSummary, Reader};
     use crate::time::{Moment, Window};
 
-    /// `NODE HOUR SECONDS` for coverage, `+NODE [CREATED]` for a node that is known by its object, `FIRST-LAST`
+    /// `NODE HOUR SECONDS [LOST [UNHEARD]]` for coverage, `+NODE [CREATED]` for a node that is known by its object, `FIRST-LAST`
     /// in hours and minutes for a flow of node a.
     fn recording(lines: &str) -> crate::recording::Recording {
         let mut text = String::new();
@@ -92,9 +109,10 @@ mod tests {
                     r#"{{"kind":"object","object":{{"apiVersion":"v1","kind":"Node","metadata":{{"name":"{}","creationTimestamp":"2026-11-20T{hour}:00:00Z"}}}}}}"#,
                     &node[1..]
                 ),
-                [node, hour, seconds, lost @ ..] => format!(
-                    r#"{{"kind":"coverage","node":"{node}","hour":"2026-11-20T{hour}:00:00Z","observed_seconds":{seconds},"lost":{{"map_full":{}}}}}"#,
-                    lost.first().unwrap_or(&"0")
+                [node, hour, seconds, more @ ..] => format!(
+                    r#"{{"kind":"coverage","node":"{node}","hour":"2026-11-20T{hour}:00:00Z","observed_seconds":{seconds},"unheard_seconds":{},"lost":{{"map_full":{}}}}}"#,
+                    more.get(1).unwrap_or(&"0"),
+                    more.first().unwrap_or(&"0")
                 ),
                 [] => String::new(),
             };
@@ -232,6 +250,21 @@ mod tests {
             assert_eq!(told.join("; "), *expected, "{claim}");
             assert_eq!(summary.is_complete(), expected.is_empty(), "{claim}");
         }
+    }
+
+    #[test]
+    fn what_was_named_afterwards_is_said_and_is_no_gap() {
+        let summary =
+            summary("a 10 3600 0 2700; a 11 3600 0 900; a 12 3600; b 10 3600; b 11 3600; b 12 3600", "", "");
+        let words = super::words(&summary);
+        assert_eq!(
+            words[1..],
+            [concat!(
+                "named afterwards: node a, 3600 s in 2 hours (2026-11-20T10:00:00Z to 2026-11-20T12:00:00Z): ",
+                "the inventory could not be read; pods that came and went meanwhile have no name"
+            )]
+        );
+        assert!(summary.is_complete(), "every flow was counted");
     }
 
     #[test]

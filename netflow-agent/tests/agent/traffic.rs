@@ -223,8 +223,15 @@ fn a_changed_inventory_is_read_again() {
     fs::write(inventory.join("pods.yaml"), "kind: [").expect("rubbish");
     crate::wait::until("it is said", || agent.metric("netflow_inventory_stale") == 1);
     assert_eq!(agent.export().objects.iter().filter(|it| it.to.is_none()).count(), 3);
+    // So is the time in which nothing was heard, where every later answer finds it.
+    let unheard = || agent.export().coverage.iter().map(|it| it.unheard_seconds).sum::<u32>();
+    crate::wait::until("the coverage has it", || unheard() >= 1);
     fs::remove_file(inventory.join("pods.yaml")).expect("removed");
     crate::wait::until("they are gone", || agent.export().objects.iter().all(|it| it.to.is_some()));
+    let heard_again = unheard();
+    converse(lab.pod(0), lab.pod(1), 8080, 10);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(unheard() <= heard_again + 1, "it grew while the inventory could be read");
 }
 
 /// None of these programs is loaded any more.

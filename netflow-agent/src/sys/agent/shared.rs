@@ -24,6 +24,8 @@ pub(crate) enum Event {
     Change(Box<Change>),
     /// The inventory could not be read; what is known stands.
     InventoryFailed,
+    /// It can be read again, and nothing new was told.
+    InventoryAnswers,
     /// Flows overflow in the kernel: drain now.
     Overflow,
     /// Somebody asks: save what there is, then say so.

@@ -47,6 +47,7 @@ fn coverage(hour: i64, seq: u32) -> Coverage {
         hour: Hour::from_index(hour),
         seq,
         observed_seconds: 10,
+        unheard_seconds: 0,
         lost: [(Arc::from("ring_full"), 3)].into(),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::Value;
@@ -28,7 +29,18 @@ pub(super) async fn follow(from: Kubernetes, shared: Arc<Shared>) {
     };
     let mut changes = watch::changes(&client, &shared.node, clock::now);
     let mut lists = Lists::default();
-    while let Some(change) = changes.next().await {
+    loop {
+        let change = tokio::select! {
+            change = changes.next() => change,
+            () = answers(&client), if lists.failing => {
+                lists.failing = false;
+                if lists.refused.is_empty() && shared.events.send(Event::InventoryAnswers).is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let Some(change) = change else { return };
         if matches!(change.event, Seen::ListEnded) {
             shared.list_came();
         }
@@ -41,12 +53,26 @@ pub(super) async fn follow(from: Kubernetes, shared: Arc<Shared>) {
     }
 }
 
+/// Longer than a watch waits between two tries, with what a try may take: who hears of no failure for so long has
+/// its connections again. Nothing else says so while nothing changes.
+const QUIET: Duration = Duration::from_secs(75);
+
+/// Ends when the API server answers after a quiet time.
+async fn answers(client: &kube::Client) {
+    loop {
+        tokio::time::sleep(QUIET).await;
+        if client.apiserver_version().await.is_ok() {
+            return;
+        }
+    }
+}
+
 async fn connect(from: &Kubernetes) -> Result<kube::Client, cluster::Error> {
     match from {
-        Kubernetes::InCluster => client::in_cluster(),
+        Kubernetes::InCluster => client::following(client::in_cluster()?),
         Kubernetes::Kubeconfig { path, context } => {
             let access = client::Access { kubeconfig: path.clone(), context: context.clone() };
-            client::from_kubeconfig(&access).await
+            client::following(client::config(&access).await?)
         }
     }
 }

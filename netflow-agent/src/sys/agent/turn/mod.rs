@@ -56,6 +56,8 @@ pub(super) struct Turn {
     objects_changed: bool,
     /// A whole list came: what reading it took is free as soon as it is saved.
     listed: bool,
+    /// The inventory could not be read at some time since the last drain.
+    unheard: bool,
     covered_ms: u64,
 }
 
@@ -91,6 +93,7 @@ impl Turn {
             no_pods: BTreeSet::new(),
             objects_changed: true,
             listed: false,
+            unheard: false,
             covered_ms: 0,
         }
     }
@@ -113,7 +116,11 @@ impl Turn {
             for event in event.into_iter().chain(events.try_iter()) {
                 match event {
                     Event::Change(change) => self.change(*change),
-                    Event::InventoryFailed => self.figures.inventory_stale = true,
+                    Event::InventoryFailed => {
+                        self.figures.inventory_stale = true;
+                        self.unheard = true;
+                    }
+                    Event::InventoryAnswers => self.figures.inventory_stale = false,
                     Event::Overflow => {
                         self.shared.overflowing.store(false, Ordering::Relaxed);
                         due = true;
@@ -244,6 +251,9 @@ impl Turn {
             if let Output::Save(batch) = self.engine.step(Input::Sample(sample)) {
                 drop(self.save(&batch, span.last));
             }
+        }
+        if std::mem::replace(&mut self.unheard, self.figures.inventory_stale) {
+            drop(self.engine.step(Input::Unheard(span)));
         }
         match self.engine.step(Input::Drained(span)) {
             Output::Save(batch) => self.save(&batch, span.last).map_err(|error| (batch.flows.len(), error)),

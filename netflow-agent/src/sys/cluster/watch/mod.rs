@@ -16,6 +16,7 @@ use kube::{Client, Error as ClientError};
 use serde_json::Value;
 
 use super::Error;
+use super::client::WATCH_SECONDS;
 use crate::time::Time;
 
 /// The kinds that an agent follows.
@@ -75,7 +76,7 @@ impl Kind {
 
     /// What the server is asked to leave out: other nodes' pods, other Nodes.
     fn config(self, node: &str) -> Config {
-        let config = Config::default().any_semantic().page_size(PAGE);
+        let config = Config::default().any_semantic().page_size(PAGE).timeout(WATCH_SECONDS);
         match self {
             Self::Pod => config.fields(&format!("spec.nodeName={node}")),
             Self::Node => config.fields(&format!("metadata.name={node}")),

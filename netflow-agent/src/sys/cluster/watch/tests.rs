@@ -177,3 +177,39 @@ async fn a_server_that_is_away_is_a_change_and_is_asked_again() {
     let change = changes.next().await.expect("the stream never ends");
     assert_eq!((word(&change).as_str(), change.at), ("failed", Time::from_seconds(7)));
 }
+
+/// A connection that nobody closed and nobody answers: a cable cut, a node gone. Noticed once a client has waited for
+/// longer than any watch lasts, in a list and in a watch alike.
+#[tokio::test]
+async fn a_connection_that_fell_silent_is_given_up_and_made_anew() {
+    use std::io::{Read, Write};
+    use std::time::Duration;
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let response = |body: &str| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+        format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let begun = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let pods = response(&list(&[pod("a", 1)], 9, ""));
+    // Asked for the list it says nothing, and neither does its first watch.
+    let script = [response(VERSION_OLD), String::new(), pods.clone(), begun.to_owned(), pods];
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for answer in script {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut head = [0; 4_096];
+            assert!(stream.read(&mut head).is_ok_and(|length| length > 0));
+            stream.write_all(answer.as_bytes()).expect("taken");
+            open.push(stream);
+        }
+        std::thread::sleep(Duration::from_mins(1));
+        drop(open);
+    });
+    let uri = format!("http://{address}").parse().expect("a URI");
+    let client = crate::sys::cluster::client::silent_for(kube::Config::new(uri), Duration::from_millis(300))
+        .expect("a client");
+    let words = tokio::time::timeout(Duration::from_secs(30), seen(client, 6)).await.expect("it is noticed");
+    assert_eq!(words, ["begun", "failed", "begun", "apply a", "ended", "failed"]);
+}
