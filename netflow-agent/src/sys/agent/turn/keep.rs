@@ -29,7 +29,7 @@ impl Turn {
                 }
                 drop(self.engine.step(Input::Saved { at }));
                 self.shared.tell(batch);
-                if std::mem::take(&mut self.listed) {
+                if std::mem::take(&mut self.news.listed) {
                     bpf::give_memory_back();
                 }
                 Ok(())
@@ -113,7 +113,7 @@ impl Turn {
         figures.seen = self.engine.seen().clone();
         figures.map_capacity = u64::from(self.shared.map_capacity);
         figures.store_bytes = self.store.file_bytes();
-        if std::mem::take(&mut self.objects_changed) {
+        if std::mem::take(&mut self.news.objects_changed) {
             figures.objects.clear();
             for observed in self.engine.objects() {
                 let kind = observed.object.kind_and_meta().0;

@@ -52,13 +52,19 @@ pub(super) struct Turn {
     wall: Wall,
     /// Cgroups that were looked for and are no pod's. The kernel never gives an id again.
     no_pods: BTreeSet<u64>,
+    news: News,
+    covered_ms: u64,
+}
+
+/// What was heard of the inventory, and not seen to yet.
+#[derive(Debug, Default)]
+pub(super) struct News {
     /// The figures lag behind the objects.
     objects_changed: bool,
     /// A whole list came: what reading it took is free as soon as it is saved.
     listed: bool,
-    /// The inventory could not be read at some time since the last drain.
+    /// Nothing could be heard at some time since the last drain.
     unheard: bool,
-    covered_ms: u64,
 }
 
 /// How the loop ended: what could not be saved, if anything.
@@ -91,9 +97,7 @@ impl Turn {
             cleaned: None,
             wall: Wall::new(clock::now(), now),
             no_pods: BTreeSet::new(),
-            objects_changed: true,
-            listed: false,
-            unheard: false,
+            news: News { objects_changed: true, ..News::default() },
             covered_ms: 0,
         }
     }
@@ -118,7 +122,7 @@ impl Turn {
                     Event::Change(change) => self.change(*change),
                     Event::InventoryFailed => {
                         self.figures.inventory_stale = true;
-                        self.unheard = true;
+                        self.news.unheard = true;
                     }
                     Event::InventoryAnswers => self.figures.inventory_stale = false,
                     Event::Overflow => {
@@ -157,12 +161,12 @@ impl Turn {
         if !matches!(change, Change::Gateways { .. }) {
             self.figures.inventory_stale = false;
         }
-        self.listed |= matches!(change, Change::Listed { .. });
+        self.news.listed |= matches!(change, Change::Listed { .. });
         let now = clock::now();
         if let Output::Save(batch) = self.engine.step(Input::Change(Box::new(change.no_later_than(now)))) {
             drop(self.save(&batch, now));
         }
-        self.objects_changed = true;
+        self.news.objects_changed = true;
         self.figures.inventory_known = self.shared.inventory_known();
     }
 
@@ -252,7 +256,7 @@ impl Turn {
                 drop(self.save(&batch, span.last));
             }
         }
-        if std::mem::replace(&mut self.unheard, self.figures.inventory_stale) {
+        if std::mem::replace(&mut self.news.unheard, self.figures.inventory_stale) {
             drop(self.engine.step(Input::Unheard(span)));
         }
         match self.engine.step(Input::Drained(span)) {
