@@ -99,6 +99,10 @@ fn features(world: &World, case: &Case) -> Features {
         ("by named target port", by(Access::NamedTarget)),
         ("headless", by(Access::Headless)),
         ("by node port", by(Access::NodePort)),
+        (
+            "node dialled",
+            done().filter(|one| one.witness != 2 && world.dialled_node_port(one).is_some()).count(),
+        ),
         ("by load balancer", by(Access::LoadBalancer)),
         ("by manual endpoints", by(Access::Manual)),
         ("by external name", by(Access::ExternalName)),

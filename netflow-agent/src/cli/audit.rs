@@ -12,7 +12,7 @@ use super::plugin::Called;
 use super::source::{self, Flows, SourceArgs};
 use super::{Exit, Failure, Streams};
 use crate::audit::{self, Options, Scene, Severity, selector};
-use crate::edge::EdgeKey;
+use crate::edge::{Edge, EdgeKey};
 use crate::evaluate::{Cluster, End, EndName, Snapshot};
 use crate::manifest::cni::Cni;
 use crate::manifest::{Manifests, Object, Workload};
@@ -144,7 +144,8 @@ fn observed(args: Option<&SourceArgs>, streams: &mut Streams<'_>) -> Result<Reco
     // Where nothing was watched, nothing is unused.
     let watched = loaded.coverage.span.is_some();
     let joined = loaded.joined(&loaded.inventory())?;
-    let edges = watched.then(|| joined.edges.iter().map(|edge| edge.key.clone()).collect());
+    let of = |edge: &Edge| edge.ways().chain([edge.key.clone()]).collect::<Vec<_>>();
+    let edges = watched.then(|| joined.edges.iter().flat_map(of).collect());
     Ok((loaded.objects(), edges, loaded.exit()))
 }
 

@@ -1,16 +1,17 @@
 //! `backtest`: generates from the first part of the window and replays the rest against it, as it would have been
 //! applied. In: the flags of `generate-policies`. Out: what would have broken, for one split or hour by hour.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::policy_args::PolicyArgs;
 use super::source::{Loaded, SourceArgs, count, load};
 use super::{Exit, Failure, Streams};
 use crate::assess::backtest::{curve, split};
-use crate::edge::Edge;
+use crate::edge::{Edge, EdgeKey};
 use crate::evaluate::{Cluster, Snapshot};
 use crate::identity::Inventory;
-use crate::policy::{Options, generate, words};
+use crate::policy::{Options, Withheld, generate, words};
 use crate::render::kubernetes::{self, Detail};
 use crate::render::{proof, table};
 use crate::time::{Time, Window};
@@ -136,18 +137,21 @@ fn replay(
     // What a flag or the review keeps out of the rest breaks by will.
     let by_will = generate(&rest.edges, &later, options).withheld;
     let mut counted = vec![true; rest.edges.len()];
-    for one in &by_will {
+    let (whole, parts): (Vec<_>, Vec<_>) = by_will.into_iter().partition(Withheld::is_whole);
+    for one in &whole {
         counted[one.edge] = false;
     }
+    let ways: BTreeSet<EdgeKey> = parts.into_iter().filter_map(|one| one.way).collect();
+    let is_denied = |edge: &Edge| proof::denied(&cluster, edge, &|way| ways.contains(way)).is_some();
     let judged = rest
         .edges
         .iter()
         .zip(counted)
-        .filter(|(edge, counted)| *counted && !edge.own_node && proof::denies(&cluster, edge));
+        .filter(|(edge, counted)| *counted && !edge.own_node && is_denied(edge));
     Ok(Replayed {
         learnt: learnt.edges.len(),
         rest: rest.edges.len(),
-        withheld: by_will.len(),
+        withheld: whole.len(),
         broken: judged.map(|(edge, _)| edge.clone()).collect(),
     })
 }

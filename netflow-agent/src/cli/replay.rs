@@ -10,6 +10,8 @@ use super::files::{self, Files};
 use super::source::{self, Loaded, SourceArgs, count};
 use super::{Exit, Failure, Streams};
 use crate::edge;
+use crate::net::Direction;
+use crate::policy::words;
 use crate::evaluate::{Cluster, Snapshot};
 use crate::manifest::{NetworkPolicy, Object};
 use crate::render::edge::{ends, write_attempt_json, write_json};
@@ -128,7 +130,7 @@ fn write(
     // By class, what needs a person first.
     let mut rows: BTreeMap<Class, Vec<Vec<String>>> = BTreeMap::new();
     for (edge, class) in &replayed.edges {
-        let by = if *class == Class::Denied { blamed(candidate, &edge.key) } else { "-".to_owned() };
+        let by = if *class == Class::Denied { blamed(candidate, edge) } else { "-".to_owned() };
         rows.entry(*class).or_default().push(row(*class, &edge.key, edge.connections, by));
     }
     for (attempt, class) in &replayed.attempts {
@@ -152,12 +154,18 @@ fn row(class: Class, key: &edge::EdgeKey, connections: u64, by: String) -> Vec<S
     row
 }
 
-/// `egress of shop/frontend-deployment`: the policies that isolate and have no rule for it.
-fn blamed(candidate: &Cluster, key: &edge::EdgeKey) -> String {
-    let names = replay::blame(candidate, key).into_iter().map(|(direction, policy)| {
-        format!("{} of {}", direction.as_str().to_ascii_lowercase(), policy_name(candidate, policy))
-    });
-    let names: Vec<String> = names.collect();
+/// `egress of shop/frontend-deployment`: the policies that isolate and have no rule for it, nor for the node that was
+/// dialled in its place.
+fn blamed(candidate: &Cluster, edge: &edge::Edge) -> String {
+    let mut names = Vec::new();
+    for (way, blamed) in replay::blame(candidate, edge) {
+        let by_node = way.map(|way| format!(" ({})", words::edge(&way))).unwrap_or_default();
+        let of = |(direction, policy): (Direction, usize)| {
+            let direction = direction.as_str().to_ascii_lowercase();
+            format!("{direction} of {}{by_node}", policy_name(candidate, policy))
+        };
+        names.extend(blamed.into_iter().map(of));
+    }
     if names.is_empty() { "-".to_owned() } else { names.join(", ") }
 }
 
@@ -174,8 +182,8 @@ fn write_unused(candidate: &Cluster, joined: &edge::Joined, streams: &mut Stream
             | Unused::Port { policy, direction, rule, .. } => (*policy, *direction, *rule),
         };
         let list = match direction {
-            crate::net::Direction::Ingress => ("ingress", "from"),
-            crate::net::Direction::Egress => ("egress", "to"),
+            Direction::Ingress => ("ingress", "from"),
+            Direction::Egress => ("egress", "to"),
         };
         let path = match found {
             Unused::Rule { .. } => format!("spec.{}[{rule}]", list.0),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::contested::{Claims, resolve};
+use super::node_port::Dialled;
 use super::table::{Evidence, Key, Share, Table};
 use super::witness::{Peer, Reach, World};
 use super::{Attempt, Doubt, DoubtReason, Edge, Joined, LeftOut};
@@ -202,6 +203,7 @@ impl Join<'_, '_> {
                 basis: evidence.basis(),
                 unconfirmed: evidence.unconfirmed(),
                 own_node: evidence.own_node(),
+                node_ports: Dialled::named(evidence.node_ports, ends),
             }
         });
         let edges = edges.collect();

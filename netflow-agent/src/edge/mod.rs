@@ -9,6 +9,7 @@ use crate::time::{Hour, Time};
 
 mod contested;
 mod join;
+mod node_port;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod translate;
 mod witness;
 
 pub use join::{join, try_join};
+pub use node_port::NodePort;
 
 /// Who talks to whom, on the server pod's own port (after DNAT).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +57,8 @@ pub struct Edge {
     pub unconfirmed: bool,
     /// A node and none but its own pods: a kubelet's probe, which no policy can deny.
     pub own_node: bool,
+    /// The ports of nodes that its clients dialled, by node, port and Service.
+    pub node_ports: Vec<NodePort>,
 }
 
 /// What was tried and never came up, or was sent and never answered. Never an edge: a blocked sender must not

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
+use super::node_port::{Dialled, Way};
 use super::{EdgeKey, Witness};
 use crate::flow::{Basis, Flow, FlowCounters, Outcome, Side};
 use crate::identity::{EndId, Ends};
@@ -79,6 +80,7 @@ pub(super) struct Evidence {
     pub(super) own_flows: u64,
     /// Services that were translated, by number, repeats possible.
     pub(super) via: Vec<EndId>,
+    pub(super) node_ports: Vec<Dialled>,
 }
 
 impl Evidence {
@@ -93,6 +95,7 @@ impl Evidence {
             flows: 0,
             own_flows: 0,
             via: Vec::new(),
+            node_ports: Vec::new(),
         }
     }
 
@@ -202,11 +205,12 @@ impl Table {
     }
 
     /// A Service was translated on the way to this edge.
-    pub(super) fn add_via(&mut self, key: Key, flow: &Flow, share: Share, service: EndId) {
+    pub(super) fn add_via(&mut self, key: Key, flow: &Flow, share: Share, way: &Way) {
         let evidence = self.add(key, flow, share);
-        if !evidence.via.contains(&service) {
-            evidence.via.push(service);
+        if !evidence.via.contains(&way.service) {
+            evidence.via.push(way.service);
         }
+        Dialled::add(&mut evidence.node_ports, way, flow);
     }
 
     /// What was added up under another key belongs under this one.

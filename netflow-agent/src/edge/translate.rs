@@ -3,8 +3,9 @@
 
 use super::DoubtReason;
 use super::join::Join;
+use super::node_port::Way;
 use super::table::{Key, Share};
-use super::witness::World;
+use super::witness::{Peer, World};
 use crate::flow::{Basis, Flow, Outcome};
 use crate::identity::service::Found;
 use crate::identity::{CHANGED_HANDS, EndId, Endpoint};
@@ -27,6 +28,23 @@ impl World<'_, '_> {
         let name = self.services.at_address(flow.key.remote, span)?;
         Some(self.ends.service(name))
     }
+
+    /// By which Service a flow came; an address that is not the Service's own is that of a node.
+    fn way(&mut self, found: Found, flow: &Flow) -> Way {
+        let service = self.ends.service(self.services.name(found));
+        let ends = if self.services.is_own(found, flow.key.remote) {
+            Vec::new()
+        } else {
+            match self.peer(flow, flow.key.remote) {
+                Peer::One(end) => vec![end],
+                Peer::Several(ends) => ends,
+                Peer::Nobody => Vec::new(),
+            }
+        };
+        let is_node = |end: &EndId| matches!(self.ends.get(*end), Endpoint::Node(_));
+        let nodes = ends.into_iter().filter(is_node).collect();
+        Way { service, nodes, hides_client: self.services.hides_client(found) }
+    }
 }
 
 impl Join<'_, '_> {
@@ -41,10 +59,10 @@ impl Join<'_, '_> {
             return true;
         }
         let targets = world.services.targets(found, span, world.inventory, &world.ends);
-        let service = world.ends.service(world.services.name(found));
+        let way = world.way(found, flow);
         let key = |(destination, port)| Key { source: local, destination, port, protocol: flow.key.protocol };
         if targets.is_empty() {
-            let nowhere = key((service, world.services.nominal_port(found)));
+            let nowhere = key((way.service, world.services.nominal_port(found)));
             match flow.key.outcome {
                 Outcome::Established => drop(self.table.add(nowhere, flow, Share::All)),
                 _ => self.attempt(nowhere, flow),
@@ -53,12 +71,8 @@ impl Join<'_, '_> {
         }
         if matches!(flow.key.outcome, Outcome::Refused | Outcome::Timeout) {
             for target in targets {
-                self.attempts.entry(flow.key.outcome).or_default().add_via(
-                    key(target),
-                    flow,
-                    Share::All,
-                    service,
-                );
+                let table = self.attempts.entry(flow.key.outcome).or_default();
+                table.add_via(key(target), flow, Share::All, &way);
             }
             return true;
         }
@@ -70,14 +84,14 @@ impl Join<'_, '_> {
             targets.iter().copied().filter(|target| witnessed(self, *target)).collect();
         if seen.is_empty() {
             for target in targets {
-                self.untold(key(target), flow, service);
+                self.untold(key(target), flow, &way);
             }
             return true;
         }
         // Which of several backends each connection reached is in the servers' own counts.
         let share = if seen.len() == 1 { Share::All } else { Share::Presence };
         for target in seen {
-            self.table.add_via(key(target), flow, share, service);
+            self.table.add_via(key(target), flow, share, &way);
         }
         true
     }
@@ -88,11 +102,11 @@ impl Join<'_, '_> {
         let mut witnessed = Vec::new();
         for found in found {
             let world = &mut self.world;
-            let service = world.ends.service(world.services.name(found));
+            let way = world.way(found, flow);
             for (destination, port) in world.services.targets(found, span, world.inventory, &world.ends) {
                 let key = Key { source: local, destination, port, protocol: flow.key.protocol };
                 if self.table.server_saw_near(key, flow.key.hour) {
-                    witnessed.push((key, service));
+                    witnessed.push((key, way.clone()));
                 }
             }
         }
@@ -101,19 +115,19 @@ impl Join<'_, '_> {
             self.direct(local, unknown, flow);
             return;
         }
-        for (key, service) in witnessed {
-            self.table.add_via(key, flow, Share::Presence, service);
+        for (key, way) in witnessed {
+            self.table.add_via(key, flow, Share::Presence, &way);
         }
     }
 
     /// A translated flow that no server tells of. A connection to a Service's address has its client at this
     /// end for certain, however old it is: nobody calls from there.
-    fn untold(&mut self, key: Key, flow: &Flow, service: EndId) {
+    fn untold(&mut self, key: Key, flow: &Flow, way: &Way) {
         let believed = flow.key.outcome == Outcome::Established || self.is_beyond(key.destination);
         if believed {
-            self.table.add_via(key, flow, Share::All, service);
+            self.table.add_via(key, flow, Share::All, way);
         } else {
-            self.attempts.entry(flow.key.outcome).or_default().add_via(key, flow, Share::All, service);
+            self.attempts.entry(flow.key.outcome).or_default().add_via(key, flow, Share::All, way);
         }
     }
 

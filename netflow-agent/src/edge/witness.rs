@@ -119,7 +119,7 @@ impl<'a, 'i> World<'a, 'i> {
     }
 
     /// Who held an address during a flow, at the granularity of endpoints: two pods of one workload are one.
-    fn peer(&self, flow: &Flow, ip: IpAddr) -> Peer {
+    pub(super) fn peer(&self, flow: &Flow, ip: IpAddr) -> Peer {
         let mut first: Option<EndId> = None;
         let mut others: Vec<EndId> = Vec::new();
         let mut own_node = None;

@@ -1,10 +1,12 @@
 //! `ipBlock`: an address range less its exceptions. In: the text of the policy, as lenient as API servers
 //! before 1.36 were (host bits, leading zeros, v4-mapped). Out: whether it holds an address.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::IPBlock;
+
+use crate::manifest::cidr;
 
 /// A range of addresses of one family, less some ranges inside it. Host bits are masked away.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,35 +29,9 @@ impl Block {
     }
 }
 
-/// Reads `address/prefix` as Go's lenient parser did: leading zeros are decimal, a v4-mapped range is IPv4.
-pub fn parse_cidr(text: &str) -> Option<IpNet> {
-    let (address, prefix) = text.split_once('/')?;
-    if prefix.is_empty() || prefix.len() > 3 || !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let prefix: u8 = prefix.parse().ok()?;
-    if address.contains(':') {
-        let ip: Ipv6Addr = address.parse().ok()?;
-        let net = Ipv6Net::new(ip, prefix).ok()?.trunc();
-        return match net.network().to_ipv4_mapped() {
-            Some(ip) if prefix >= 96 => Some(Ipv4Net::new(ip, prefix - 96).ok()?.trunc().into()),
-            _ => Some(net.into()),
-        };
-    }
-    let mut octets = [0_u8; 4];
-    let mut parts = address.split('.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        let digits = part.trim_start_matches('0');
-        if part.is_empty() || part.len() > 10 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        *octet = if digits.is_empty() { 0 } else { digits.parse().ok()? };
-    }
-    if parts.next().is_some() {
-        return None;
-    }
-    Some(Ipv4Net::new(Ipv4Addr::from(octets), prefix).ok()?.trunc().into())
+/// The range that any API server ever took this text for.
+fn parse_cidr(text: &str) -> Option<IpNet> {
+    cidr::parse(text).map(|cidr| cidr.range)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ fn edge(source: Endpoint, destination: Endpoint, port: u16, protocol: Protocol, 
         basis: Basis::Observed,
         unconfirmed,
         own_node: false,
+        node_ports: Vec::new(),
     }
 }
 

@@ -157,6 +157,16 @@ impl<'a> Services<'a> {
         self.by_ip.contains_key(&ip)
     }
 
+    /// Whether an address is the Service's own, and not that of a node.
+    pub fn is_own(&self, found: Found, ip: IpAddr) -> bool {
+        self.by_ip.get(&ip).is_some_and(|versions| versions.contains(&found.version))
+    }
+
+    /// Whether a node that forwards to this Service puts its own address in the client's place.
+    pub fn hides_client(&self, found: Found) -> bool {
+        !self.versions[found.version as usize].object.external_traffic_local
+    }
+
     pub fn name(&self, found: Found) -> &ServiceName {
         &self.names[found.version as usize]
     }

@@ -25,8 +25,10 @@ fn pod(owner: &str, labels: &str, created: &str) -> Pod {
         .filter_map(|label| label.split_once('='))
         .map(|(key, value)| format!(r#""{key}":"{value}""#))
         .collect();
+    let created =
+        if created.is_empty() { String::new() } else { format!(r#""creationTimestamp":"{created}","#) };
     let json = format!(
-        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"namespace":"n","name":"p","creationTimestamp":"{created}","labels":{{{}}}{owner}}}}}"#,
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"namespace":"n","name":"p",{created}"labels":{{{}}}{owner}}}}}"#,
         labels.join(",")
     );
     match object(&json) {
@@ -72,6 +74,10 @@ fn a_pod_belongs_to_the_topmost_known_owner() {
         ("batch/v1/Job/j-7", "", due, "CronJob/nightly"),
         ("batch/v1/Job/report-29400000", "", due, "CronJob/report"),
         ("batch/v1/Job/report-29400000", "", later, "Job/report-29400000"),
+        ("batch/v1/Job/report-29400000", "", "", "CronJob/report"),
+        ("batch/v1/Job/report-29400000", "", "2025-11-24T15:00:00Z", "Job/report-29400000"),
+        ("batch/v1/Job/import-20251124", "", "", "Job/import-20251124"),
+        ("batch/v1/Job/build-294000001", "", "", "Job/build-294000001"),
         ("batch/v1/Job/once-7", "", due, "Job/once-7"),
         ("v1/Node/node-a", "", due, "Pod/p"),
         ("postgres.example.com/v1/Cluster/pg", "", due, "Cluster/pg"),

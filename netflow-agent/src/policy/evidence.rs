@@ -57,6 +57,12 @@ impl From<&Edge> for Observed {
 }
 
 impl Observed {
+    /// The same conversations told of twice: no count is added.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self { connections: self.connections.max(other.connections), ..self.and(other) }
+    }
+
     /// Two edges of one peer, port and direction in one line.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {

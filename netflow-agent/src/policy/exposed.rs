@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::gap::{Gap, GapKind};
 use super::options::External;
 use super::{Options, words};
-use crate::edge::Edge;
+use crate::edge::{Edge, EdgeKey};
 use crate::identity::{Endpoint, Inventory, WorkloadName};
 use crate::manifest::{Service, ServiceType, TargetPort};
 use crate::net::PortRange;
@@ -47,13 +47,16 @@ pub(super) fn gaps(edge: &Edge, inventory: &Inventory<'_>, options: &Options) ->
         && (subject(&key.source) || subject(&key.destination))
         && options.nodes == super::Nodes::Exact
     {
-        let text = "allowed by the addresses of a node: wrong after the next node joins; see --nodes";
-        gaps.push(
-            Gap::new(GapKind::Node, words::edge(key), text)
-                .settled_by(super::gaps::approve(key, "nodes of this pool are fixed")),
-        );
+        gaps.push(by_node(key));
     }
     gaps
+}
+
+/// A node that a rule names by its addresses.
+pub(super) fn by_node(key: &EdgeKey) -> Gap {
+    let text = "allowed by the addresses of a node: wrong after the next node joins; see --nodes";
+    let entry = super::gaps::approve(key, "nodes of this pool are fixed");
+    Gap::new(GapKind::Node, words::edge(key), text).settled_by(entry)
 }
 
 /// A client outside that came by a Service which is open to all.

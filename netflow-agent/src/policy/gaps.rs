@@ -26,7 +26,8 @@ pub(super) fn of_scene(
     gaps.extend(groups(scene, options));
     let written = answer.policies.iter().flat_map(|policy| &policy.workloads).cloned().collect();
     gaps.extend(silent(edges, &written, scene, options));
-    let withheld: BTreeSet<usize> = answer.withheld.iter().map(|withheld| withheld.edge).collect();
+    let whole = answer.withheld.iter().filter(|withheld| withheld.is_whole());
+    let withheld: BTreeSet<usize> = whole.map(|withheld| withheld.edge).collect();
     for (at, edge) in edges.iter().enumerate() {
         if withheld.contains(&at) {
             continue;

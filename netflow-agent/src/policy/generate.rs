@@ -14,7 +14,9 @@ use super::options::External;
 use super::port::{self, Port};
 use super::scene::{GroupId, Scene};
 use super::sift::{self, Fate};
-use super::{Options, Peer, Policy, Recommendation, Rule, Selector, Withheld, cover, declare, dns, name};
+use super::{
+    Options, Peer, Policy, Recommendation, Rule, Selector, Withheld, cover, declare, dns, name, node_port,
+};
 use crate::edge::Edge;
 use crate::identity::{Inventory, WorkloadName};
 use crate::net::Direction;
@@ -25,19 +27,23 @@ pub fn generate(edges: &[Edge], inventory: &Inventory<'_>, options: &Options) ->
     let mut used = vec![false; options.review.entries.len()];
     let mut ledger = Ledger::default();
     let mut answer = Recommendation::default();
+    let mut allowed = Vec::new();
     for (at, edge) in edges.iter().enumerate() {
         let fate = sift::sift(edge, &scene, options, &mut used);
         answer.gaps.extend(sift::gap(edge, &fate, options));
         match fate {
             Fate::Allow { source, destination } => {
+                allowed.push(at);
                 allow(&mut ledger, edge, &source, &destination, options);
                 super::service_port::add(&mut ledger, edge, &source, &destination, inventory, options);
             }
-            Fate::Withhold(reason) => answer.withheld.push(Withheld { edge: at, reason }),
+            Fate::Withhold(reason) => answer.withheld.push(Withheld { edge: at, way: None, reason }),
             Fate::Probe => answer.probes.push(at),
             Fate::NotJudged => answer.not_judged.push(at),
         }
     }
+    let lists = (&mut answer.gaps, &mut answer.withheld);
+    node_port::demand(&mut ledger, edges, &allowed, &scene, options, &mut used, lists);
     answer.gaps.extend(declare::apply(&mut ledger, edges, &scene, options, &mut used));
     let servers = dns::servers(edges, inventory, &scene);
     dns::demand(&mut ledger, edges, &servers, &scene, options, &mut used);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::edge::EdgeKey;
 use crate::identity::WorkloadName;
 use crate::manifest::Meta;
 use crate::net::Direction;
@@ -28,6 +29,7 @@ mod exposed;
 mod gaps;
 mod generate;
 mod ledger;
+mod node_port;
 mod observed;
 mod options;
 mod scene;
@@ -66,7 +68,16 @@ pub fn is_ours(meta: &Meta) -> bool {
 pub struct Withheld {
     /// Position among the edges.
     pub edge: usize,
+    /// Only this way of it, to or from a node that was dialled; the edge itself is allowed.
+    pub way: Option<EdgeKey>,
     pub reason: Arc<str>,
+}
+
+impl Withheld {
+    /// Whether nothing of the edge is allowed.
+    pub const fn is_whole(&self) -> bool {
+        self.way.is_none()
+    }
 }
 
 /// What to apply, and what it does not settle.

@@ -50,7 +50,8 @@ pub(super) fn score(
     scene: &Scene,
     options: &Options,
 ) -> Score {
-    let withheld: BTreeSet<usize> = withheld.iter().map(|one| one.edge).collect();
+    let whole = withheld.iter().filter(|one| one.is_whole());
+    let withheld: BTreeSet<usize> = whole.map(|one| one.edge).collect();
     let mut seen: BTreeSet<Triple<'_>> = BTreeSet::new();
     let mut ports = declared_ports(inventory, scene);
     for (at, edge) in edges.iter().enumerate() {

@@ -11,7 +11,7 @@ use super::gap::{Gap, GapKind};
 use super::ledger::PeerKey;
 use super::options::{External, Nodes};
 use super::scene::Scene;
-use crate::edge::Edge;
+use crate::edge::{Edge, EdgeKey};
 use crate::identity::Endpoint;
 use crate::manifest::cni::Cni;
 use crate::review::Action;
@@ -32,6 +32,9 @@ const NOT_ON_CILIUM: &str = "not expressible on cilium";
 pub(super) const ON_CILIUM: &str = "an ipBlock matches no node and no pod on cilium: allow it by a CiliumNetworkPolicy with \
                                     the entity host, remote-node or kube-apiserver";
 
+/// An end that peers cannot be made of.
+const NAMELESS: &str = "an end on the network of a node whose address is not known: no rule can name it";
+
 /// What becomes of an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -49,25 +52,13 @@ pub(super) enum Fate {
 
 /// Decides for one edge; what was decided by an entry of the review is marked in `used`.
 pub(super) fn sift(edge: &Edge, scene: &Scene, options: &Options, used: &mut [bool]) -> Fate {
-    let mut fate = None;
-    for (at, entry) in options.review.meeting(&edge.key) {
-        let decides = matches!(entry.action, Action::Deny | Action::Ignore);
-        if decides || entry.action == Action::Approve {
-            used[at] = true;
-        }
-        if decides && fate.is_none() {
-            fate = Some(Fate::Withhold(
-                format!("{} in the review: {}", entry.action.as_str(), entry.reason).into(),
-            ));
-        }
-    }
-    if let Some(fate) = fate {
-        return fate;
+    if let Some(reason) = decided(&edge.key, options, used) {
+        return Fate::Withhold(reason);
     }
     if edge.own_node {
         return Fate::Probe;
     }
-    if let Some(reason) = withheld_by_flag(edge, options).filter(|_| options.concerns(&edge.key)) {
+    if let Some(reason) = withheld_by_flag(&edge.key, options).filter(|_| options.concerns(&edge.key)) {
         return Fate::Withhold(reason.into());
     }
     match (peers(&edge.key.source, scene, options), peers(&edge.key.destination, scene, options)) {
@@ -76,8 +67,49 @@ pub(super) fn sift(edge: &Edge, scene: &Scene, options: &Options, used: &mut [bo
     }
 }
 
-fn withheld_by_flag(edge: &Edge, options: &Options) -> Option<&'static str> {
-    let ends = [&edge.key.source, &edge.key.destination];
+/// Why a way of an edge gets no rule.
+pub(super) struct Refusal {
+    pub(super) reason: Arc<str>,
+    /// Why no rule can express it, where that is so.
+    pub(super) not_expressible: Option<&'static str>,
+}
+
+/// Decides for a way of an edge that is allowed itself: the peers that its ends are.
+pub(super) fn way(
+    key: &EdgeKey,
+    scene: &Scene,
+    options: &Options,
+    used: &mut [bool],
+) -> Result<(Vec<PeerKey>, Vec<PeerKey>), Refusal> {
+    if let Some(reason) = decided(key, options, used) {
+        return Err(Refusal { reason, not_expressible: None });
+    }
+    if let Some(reason) = withheld_by_flag(key, options) {
+        return Err(Refusal { reason: reason.into(), not_expressible: Some(ON_CILIUM) });
+    }
+    match (peers(&key.source, scene, options), peers(&key.destination, scene, options)) {
+        (Some(source), Some(destination)) => Ok((source, destination)),
+        _ => Err(Refusal { reason: NAMELESS.into(), not_expressible: Some(NAMELESS) }),
+    }
+}
+
+/// What the review withholds, and why; entries that decide are marked in `used`.
+fn decided(key: &EdgeKey, options: &Options, used: &mut [bool]) -> Option<Arc<str>> {
+    let mut reason = None;
+    for (at, entry) in options.review.meeting(key) {
+        let decides = matches!(entry.action, Action::Deny | Action::Ignore);
+        if decides || entry.action == Action::Approve {
+            used[at] = true;
+        }
+        if decides && reason.is_none() {
+            reason = Some(format!("{} in the review: {}", entry.action.as_str(), entry.reason).into());
+        }
+    }
+    reason
+}
+
+fn withheld_by_flag(key: &EdgeKey, options: &Options) -> Option<&'static str> {
+    let ends = [&key.source, &key.destination];
     let outside = |end: &&Endpoint| matches!(end, Endpoint::External(ip) if *ip != NODE_LOCAL_DNS);
     let metadata = |end: &&Endpoint| matches!(end, Endpoint::External(ip) if METADATA.contains(ip));
     let node = |end: &&Endpoint| matches!(end, Endpoint::Node(_));
@@ -174,10 +206,7 @@ pub(super) fn gap(edge: &Edge, fate: &Fate, options: &Options) -> Option<Gap> {
                 )),
                 _ => None,
             });
-            let (kind, text) = named.unwrap_or_else(|| {
-                let text = "an end on the network of a node whose address is not known: no rule can name it";
-                (GapKind::NotExpressible, text.to_owned())
-            });
+            let (kind, text) = named.unwrap_or_else(|| (GapKind::NotExpressible, NAMELESS.to_owned()));
             let s = if edge.connections == 1 { "" } else { "s" };
             Some(Gap::new(kind, about, format!("{text}; {} connection{s} left out", edge.connections)))
         }

@@ -18,7 +18,8 @@ pub fn assertions(
     cluster: &Cluster,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let withheld: BTreeSet<usize> = answer.withheld.iter().map(|one| one.edge).collect();
+    let whole = answer.withheld.iter().filter(|one| one.is_whole());
+    let withheld: BTreeSet<usize> = whole.map(|one| one.edge).collect();
     let kept = edges.iter().enumerate().filter(|(at, _)| !withheld.contains(at)).map(|(_, edge)| &edge.key);
     let allowed: BTreeSet<&EdgeKey> = kept.collect();
     let mut items: Vec<Tree> = Vec::new();

@@ -65,6 +65,13 @@ impl SeenJson {
     }
 }
 
+/// A Service's port on a node that was dialled, beside the contract.
+#[derive(Serialize)]
+struct NodePortJson<'a> {
+    node: &'a str,
+    port: u16,
+}
+
 #[derive(Serialize)]
 struct EdgeLine<'a> {
     #[serde(flatten)]
@@ -73,6 +80,8 @@ struct EdgeLine<'a> {
     #[serde(flatten)]
     seen: SeenJson,
     basis: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    node_ports: Vec<NodePortJson<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unconfirmed: bool,
     bytes_sent: u64,
@@ -88,6 +97,11 @@ pub fn write_json(edge: &Edge, verdict: Option<&str>, out: &mut dyn Write) -> io
         witness: witness(edge.witness),
         seen: SeenJson::of(&edge.via, edge.connections, &edge.hours, (edge.first, edge.last)),
         basis: basis(edge.basis),
+        node_ports: edge
+            .node_ports
+            .iter()
+            .map(|one| NodePortJson { node: &one.node, port: one.port })
+            .collect(),
         unconfirmed: edge.unconfirmed,
         bytes_sent: edge.bytes_sent,
         bytes_received: edge.bytes_received,

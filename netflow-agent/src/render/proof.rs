@@ -1,9 +1,10 @@
 //! The proof before the print. In: the bytes that are about to be written, the objects, the edges. Out: each
 //! edge that these very bytes would deny, though nobody withheld it; none is what lets them go out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::edge::Edge;
+use crate::edge::{Edge, EdgeKey};
 use crate::evaluate::{Cluster, End, Judgement, Snapshot, Verdict};
 use crate::identity::Endpoint;
 use crate::manifest::{self, NetworkPolicy, Object};
@@ -32,22 +33,33 @@ pub fn prove<'a>(
     }
     let cluster = Cluster::compile(Arc::new(Snapshot::new(objects)), policies);
     let mut skipped = vec![false; edges.len()];
-    let withheld = answer.withheld.iter().map(|one| one.edge);
+    let (whole, parts): (Vec<_>, Vec<_>) = answer.withheld.iter().partition(|one| one.is_whole());
+    let ways: BTreeSet<&EdgeKey> = parts.into_iter().filter_map(|one| one.way.as_ref()).collect();
+    let withheld = whole.into_iter().map(|one| one.edge);
     for at in withheld.chain(answer.not_judged.iter().copied()).chain(answer.probes.iter().copied()) {
         skipped[at] = true;
     }
     let denied: Vec<String> = edges
         .iter()
         .zip(&skipped)
-        .filter(|(edge, skipped)| !**skipped && denies(&cluster, edge))
-        .map(|(edge, _)| crate::policy::words::edge(&edge.key))
+        .filter(|(_, skipped)| !**skipped)
+        .filter_map(|(edge, _)| denied(&cluster, edge, &|way| ways.contains(way)))
+        .map(|key| crate::policy::words::edge(&key))
         .collect();
     if denied.is_empty() { Ok(cluster) } else { Err(Unproven::Denied(denied)) }
 }
 
+/// The edge, or the way of it to or from a node that was dialled, that is denied and not withheld.
+pub fn denied(cluster: &Cluster, edge: &Edge, withheld: &dyn Fn(&EdgeKey) -> bool) -> Option<EdgeKey> {
+    if denies(cluster, &edge.key) {
+        return Some(edge.key.clone());
+    }
+    edge.ways().find(|way| denies(cluster, way) && !withheld(way))
+}
+
 /// Whether some pods of an edge are denied: between pods of their own network that is what undefined means.
-pub fn denies(cluster: &Cluster, edge: &Edge) -> bool {
-    let Some(Judgement { verdict, .. }) = cluster.edge(&edge.key) else { return false };
+fn denies(cluster: &Cluster, key: &EdgeKey) -> bool {
+    let Some(Judgement { verdict, .. }) = cluster.edge(key) else { return false };
     let of_pods = |end: &Endpoint| match end {
         Endpoint::External(_) => true,
         Endpoint::Workload(_) => cluster.snapshot().party(end).is_some_and(|party| {
@@ -62,7 +74,7 @@ pub fn denies(cluster: &Cluster, edge: &Edge) -> bool {
     match verdict {
         Verdict::Denied => true,
         Verdict::Allowed => false,
-        Verdict::Undefined => of_pods(&edge.key.source) && of_pods(&edge.key.destination),
+        Verdict::Undefined => of_pods(&key.source) && of_pods(&key.destination),
     }
 }
 
@@ -71,15 +83,13 @@ pub fn still_allowed(cluster: &Cluster, edges: &[Edge], answer: &Recommendation)
     let mut gaps: Vec<Gap> = answer
         .withheld
         .iter()
-        .map(|one| (&edges[one.edge], &one.reason))
-        .filter(|(edge, _)| {
-            cluster.edge(&edge.key).is_some_and(|judged| judged.verdict == Verdict::Allowed)
-        })
-        .map(|(edge, reason)| {
+        .map(|one| (one.way.as_ref().unwrap_or(&edges[one.edge].key), &one.reason))
+        .filter(|(key, _)| cluster.edge(key).is_some_and(|judged| judged.verdict == Verdict::Allowed))
+        .map(|(key, reason)| {
             let text = format!(
                 "withheld ({reason}), and allowed all the same: by a rule for others, or because nothing isolates it"
             );
-            Gap::new(GapKind::StillAllowed, crate::policy::words::edge(&edge.key), text)
+            Gap::new(GapKind::StillAllowed, crate::policy::words::edge(key), text)
         })
         .collect();
     gaps.sort_by(|a, b| (&a.about, &a.text).cmp(&(&b.about, &b.text)));

@@ -30,8 +30,10 @@ pub fn summary(
     let rules: usize = answer.policies.iter().map(|policy| policy.rules.len()).sum();
     let concerned = edges.iter().enumerate().filter(|(_, edge)| options.concerns(&edge.key));
     let (mut n_edges, mut all, mut left_out) = (0, 0u64, 0u64);
-    let out_of: BTreeSet<usize> =
-        answer.not_judged.iter().copied().chain(answer.withheld.iter().map(|one| one.edge)).collect();
+    let out_of: BTreeSet<usize> = {
+        let whole = answer.withheld.iter().filter(|one| one.is_whole());
+        answer.not_judged.iter().copied().chain(whole.map(|one| one.edge)).collect()
+    };
     for (at, edge) in concerned {
         n_edges += 1;
         all = all.saturating_add(edge.connections);
@@ -96,7 +98,7 @@ pub fn withheld(
             writeln!(
                 out,
                 "withheld: {} ({} connection{}): {}",
-                words::edge(&edge.key),
+                words::edge(one.way.as_ref().unwrap_or(&edge.key)),
                 edge.connections,
                 if edge.connections == 1 { "" } else { "s" },
                 one.reason

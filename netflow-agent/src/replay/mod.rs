@@ -83,11 +83,16 @@ pub fn replay<'a>(
     live: Option<&Cluster>,
     withheld: &dyn Fn(&EdgeKey) -> bool,
 ) -> Replayed<'a> {
-    let class = |edge: &Edge| match candidate.edge(&edge.key).map(|judged| judged.verdict) {
+    let one = |key: &EdgeKey| match candidate.edge(key).map(|judged| judged.verdict) {
         None | Some(Verdict::Undefined) => Class::NotJudged,
         Some(Verdict::Allowed) => Class::Allowed,
-        Some(Verdict::Denied) if withheld(&edge.key) => Class::Withheld,
+        Some(Verdict::Denied) if withheld(key) => Class::Withheld,
         Some(Verdict::Denied) => Class::Denied,
+    };
+    // A way by a node is told of only where it fails: whether it can be judged is the edge's own matter.
+    let class = |edge: &Edge| {
+        let ways = edge.ways().map(|way| one(&way)).filter(|class| *class != Class::NotJudged);
+        ways.chain([one(&edge.key)]).min().unwrap_or(Class::NotJudged)
     };
     let verdict = |cluster: &Cluster, key: &EdgeKey| cluster.edge(key).map(|judged| judged.verdict);
     let newly = |attempt: &&Attempt| {
@@ -100,9 +105,17 @@ pub fn replay<'a>(
     }
 }
 
-/// The policies that isolate an end of a denied edge without a rule for it: direction, and index in the
-/// candidate.
-pub fn blame(candidate: &Cluster, key: &EdgeKey) -> BTreeSet<(Direction, usize)> {
+/// Direction, and index in the candidate.
+type Blamed = BTreeSet<(Direction, usize)>;
+
+/// The policies that isolate an end of a denied edge without a rule for it; then those for each way of it.
+pub fn blame(candidate: &Cluster, edge: &Edge) -> Vec<(Option<EdgeKey>, Blamed)> {
+    let own = [(None, blame_one(candidate, &edge.key))];
+    let ways = edge.ways().map(|way| (Some(way.clone()), blame_one(candidate, &way)));
+    own.into_iter().chain(ways).filter(|(_, blamed)| !blamed.is_empty()).collect()
+}
+
+fn blame_one(candidate: &Cluster, key: &EdgeKey) -> BTreeSet<(Direction, usize)> {
     let snapshot = candidate.snapshot();
     let (Some(from), Some(to)) = (snapshot.party(&key.source), snapshot.party(&key.destination)) else {
         return BTreeSet::new();

@@ -115,6 +115,47 @@ fn a_denied_edge_names_the_policies_that_isolate_it() {
     let objects = objects(&inventory);
     let candidate = Cluster::compile(Arc::new(Snapshot::new(&objects)), vec![policy(DENY)]);
     let joined = join(&recording, &inventory, Window::ALL);
-    let blamed = blame(&candidate, &joined.edges[0].key);
-    assert_eq!(blamed, BTreeSet::from([(Direction::Ingress, 0)]));
+    let blamed = blame(&candidate, &joined.edges[0]);
+    assert_eq!(blamed, [(None, BTreeSet::from([(Direction::Ingress, 0)]))]);
+}
+
+/// The pod `web` dials port 30080 of node b, which leads to `api`.
+fn by_node_port() -> Recording {
+    let mut text = Vec::new();
+    for line in [
+        r#"{"kind":"object","object":{"apiVersion":"v1","kind":"Node","metadata":{"name":"b"},"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.2"}]}}}"#,
+        r#"{"kind":"object","object":{"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"shop","name":"web","uid":"web","labels":{"app":"web"}},"status":{"podIP":"10.1.0.1"}}}"#,
+        r#"{"kind":"object","object":{"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"shop","name":"api","uid":"api","labels":{"app":"api"}},"status":{"podIP":"10.1.0.2"}}}"#,
+        r#"{"kind":"object","object":{"apiVersion":"v1","kind":"Service","metadata":{"namespace":"shop","name":"api"},"spec":{"type":"NodePort","selector":{"app":"api"},"ports":[{"port":80,"targetPort":8080,"nodePort":30080}]}}}"#,
+    ] {
+        writeln!(text, "{line}").expect("a vector takes all");
+    }
+    line(&mut text, "web", "10.1.0.1", "10.0.0.2", 30080, "established");
+    let mut reader = Reader::default();
+    reader.read("test", &mut text.as_slice()).expect("a recording");
+    reader.finish().0
+}
+
+#[test]
+fn a_nodes_port_is_allowed_by_the_pods_and_by_the_node() {
+    const TO_PODS: &str = r#"{"to":[{"podSelector":{"matchLabels":{"app":"api"}}}],"ports":[{"port":8080}]}"#;
+    const TO_NODE: &str = r#"{"to":[{"ipBlock":{"cidr":"10.0.0.2/32"}}],"ports":[{"port":30080}]}"#;
+    let recording = by_node_port();
+    let inventory = Inventory::of(&recording.objects, Window::ALL);
+    let joined = join(&recording, &inventory, Window::ALL);
+    let snapshot = Arc::new(Snapshot::new(&objects(&inventory)));
+    let class = |rules: &[&str], withheld: &dyn Fn(&EdgeKey) -> bool| {
+        let text = r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"namespace":"shop","name":"web"},"spec":{"podSelector":{"matchLabels":{"app":"web"}},"policyTypes":["Egress"],"egress":[RULES]}}"#;
+        let candidate =
+            Cluster::compile(Arc::clone(&snapshot), vec![policy(&text.replace("RULES", &rules.join(",")))]);
+        let unused = unused(&candidate, &joined.edges).len();
+        let blamed = blame(&candidate, &joined.edges[0]).into_iter().map(|(way, _)| way.is_some()).collect();
+        (replay(&joined, &candidate, None, withheld).edges[0].1, unused, blamed)
+    };
+    let no = |_: &EdgeKey| false;
+    let node = |key: &EdgeKey| matches!(key.destination, Endpoint::Node(_));
+    assert_eq!(class(&[TO_PODS, TO_NODE], &no), (Class::Allowed, 0, vec![]));
+    assert_eq!(class(&[TO_PODS], &no), (Class::Denied, 0, vec![true]));
+    assert_eq!(class(&[TO_NODE], &no), (Class::Denied, 0, vec![false]));
+    assert_eq!(class(&[TO_PODS], &node), (Class::Withheld, 0, vec![true]));
 }

@@ -17,7 +17,10 @@ pub enum Unused {
 
 /// In the order of policies; a rule that is unused as a whole is named once.
 pub fn unused<'e>(candidate: &Cluster, edges: impl IntoIterator<Item = &'e Edge>) -> Vec<Unused> {
-    let used: BTreeSet<RuleUse> = edges.into_iter().flat_map(|edge| candidate.edge_uses(&edge.key)).collect();
+    let used: BTreeSet<RuleUse> = {
+        let all = edges.into_iter().flat_map(|edge| edge.ways().chain([edge.key.clone()]));
+        all.flat_map(|key| candidate.edge_uses(&key)).collect()
+    };
     let mut found = Vec::new();
     for (policy, object) in candidate.policies().iter().enumerate() {
         for direction in Direction::BOTH {

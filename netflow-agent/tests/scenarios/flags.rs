@@ -2,7 +2,7 @@
 //! lines more, and what must, or must not, be among its rules and gaps.
 
 use netflow_agent::manifest::cni::Cni;
-use netflow_agent::policy::{External, Options};
+use netflow_agent::policy::{External, Nodes, Options};
 use netflow_agent::review;
 use serde_json::{Value, json};
 
@@ -139,4 +139,35 @@ fn address_of(lines: &[String], prefix: &str) -> String {
         |line: &Value| line["object"]["metadata"]["uid"].as_str().is_some_and(|uid| uid.starts_with(prefix));
     let pod = pods.find(is).expect("a pod");
     pod["object"]["status"]["podIP"].as_str().expect("an address").to_owned()
+}
+
+#[test]
+fn a_dialled_node_is_a_peer_as_nodes_are() {
+    let told_with = |options: &Options| told(lines("node_port"), options);
+    let crawler = |options: &Options| policy(&told_with(options), "crawler-deployment").to_owned();
+    assert!(crawler(&options()).contains("cidr: 192.168.0.13/32"));
+    let range =
+        Options { nodes: Nodes::Ranges(vec!["192.168.0.0/24".parse().expect("a range")]), ..options() };
+    let by_range = crawler(&range);
+    assert!(by_range.contains("cidr: 192.168.0.0/24") && by_range.contains("port: 30081"), "{by_range}");
+    let any = crawler(&Options { nodes: Nodes::Any, ..options() });
+    assert!(any.contains("cidr: 0.0.0.0/0") && any.contains("- 10.244.1.0/24"), "{any}");
+    // No ipBlock matches a node there: the pods are allowed, the nodes a gap.
+    let cilium = told_with(&Options { cni: Some(Cni::Cilium), ..options() });
+    assert!(!policy(&cilium, "crawler-deployment").contains("30080"), "{}", cilium.yaml);
+    assert!(policy(&cilium, "crawler-deployment").contains("port: 8080"), "{}", cilium.yaml);
+    let gap = "not-expressible Deployment tools/crawler -> Node node-c 30080/TCP";
+    assert!(has_gap(&cilium, gap), "{:?}", cilium.gaps);
+}
+
+#[test]
+fn a_node_that_the_review_refuses_is_withheld_and_the_pods_are_not() {
+    let review = "deny: [{from: tools/*, to: node/node-c, reason: by the Service}]";
+    let mut with_review = options();
+    with_review.review = review::read(review.as_bytes()).expect("a review");
+    let told = told(lines("node_port"), &with_review);
+    let crawler = policy(&told, "crawler-deployment");
+    assert!(crawler.contains("port: 8080") && crawler.contains("port: 30081"), "{crawler}");
+    assert!(!crawler.contains("port: 30080"), "{crawler}");
+    assert!(!has_gap(&told, "node-port Deployment tools/crawler -> Node node-c"), "{:?}", told.gaps);
 }

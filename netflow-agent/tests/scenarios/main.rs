@@ -1,4 +1,4 @@
-//! Ten clusters whose expectations were written from their manifests: for every pair of ends and every port
+//! Eleven clusters whose expectations were written from their manifests: for every pair of ends and every port
 //! that is named anywhere, the naive evaluator's verdict on what is generated is what `expected.txt` says, both
 //! allowed and denied, and the gaps are those that it names. A folder holds `manifests.yaml` and `flows.txt`
 //! (see `support/staged.rs`), or names a recording that was made elsewhere. Nothing here is ever blessed.
@@ -140,6 +140,7 @@ scenarios! {
     ingress_controller
     metrics_scraper
     microservices
+    node_port
     saas_ranges
     service_mesh
     statefulset

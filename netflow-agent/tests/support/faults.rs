@@ -108,6 +108,7 @@ pub(crate) const ALL: [Fault; 16] = [
             basis: Basis::Observed,
             unconfirmed: false,
             own_node: false,
+            node_ports: Vec::new(),
         }));
     }),
     edges("6 equal names in two namespaces", |joined, _| {

@@ -25,6 +25,12 @@ pub(crate) fn meant(world: &World, case: &Case) -> Meant {
     let done = (0..world.intents.len()).filter(|at| !case.idle.contains(at)).map(|at| &world.intents[at]);
     let mut meant: Meant =
         done.map(|one| world.merged((one.from.clone(), one.to.clone(), one.port, one.protocol))).collect();
+    // A node's port is dialled at the node, and leads to the pods.
+    for one in (0..world.intents.len()).filter(|at| !case.idle.contains(at)).map(|at| &world.intents[at]) {
+        if let Some(port) = world.dialled_node_port(one).filter(|_| one.witness != 2) {
+            meant.insert(world.merged((one.from.clone(), Who::DialledNode, port, one.protocol)));
+        }
+    }
     let dns = Who::Workload(world.dns);
     if meant.iter().any(|(_, to, _, _)| *to == dns) {
         let senders: BTreeSet<Who> =
@@ -146,15 +152,18 @@ struct Court<'w> {
 impl<'w> Court<'w> {
     fn of(world: &'w World, case: &Case, policies: Vec<NetworkPolicy>) -> Self {
         let pods: Vec<&Ran> = case.pods.iter().filter(|ran| !ran.pod.host_network).collect();
+        // What a node may do to its own pods is no matter of policies: all are judged as if elsewhere.
+        let elsewhere = |ran: &&Ran| naive::Pod { node: Some("elsewhere".to_owned()), ..ran.pod.clone() };
         let cluster = naive::Cluster {
             namespaces: case.namespaces.clone(),
-            pods: pods.iter().map(|ran| ran.pod.clone()).collect(),
+            pods: pods.iter().map(elsewhere).collect(),
             nodes: case.nodes.clone(),
             policies,
         };
         let mut ends: Vec<(Who, End)> =
             pods.iter().enumerate().map(|(at, ran)| (Who::Workload(ran.workload), End::Pod(at))).collect();
         ends.extend(case.nodes["node-z"].iter().map(|ip| (Who::Node, End::Address(*ip))));
+        ends.extend(case.nodes["node-a"].iter().map(|ip| (Who::DialledNode, End::Address(*ip))));
         let address = |ip: &str| End::Address(ip.parse().expect("an address"));
         ends.extend(EXTERNAL.iter().map(|ip| (Who::External(ip), address(ip))));
         let mut by_who: BTreeMap<Who, Vec<End>> = BTreeMap::new();

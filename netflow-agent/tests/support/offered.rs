@@ -30,7 +30,7 @@ impl Builder<'_> {
                 let target = if suffix == "-named" { json!(name) } else { json!(port) };
                 let mut spec = json!({"name": name, "port": service_port(*port, suffix), "targetPort": target, "protocol": protocol});
                 if exposed {
-                    spec["nodePort"] = self.node_port(at, *port, protocol).into();
+                    spec["nodePort"] = self.world.node_port(at, *port, protocol).into();
                 }
                 spec
             }).collect();
@@ -42,12 +42,6 @@ impl Builder<'_> {
             self.object(&object, None, None);
             self.slices(at, &name);
         }
-    }
-
-    fn node_port(&self, at: usize, port: u16, protocol: &str) -> u16 {
-        let same = |own: &(&str, u16, &str)| (own.1, own.2) == (port, protocol);
-        let nth = self.world.workloads[at].ports.iter().position(same).expect("one of its ports");
-        30_000 + u16::try_from(at * 10 + nth).expect("few")
     }
 
     /// Services for what is no pod: by hand, and by a name that leads out.
@@ -101,8 +95,8 @@ impl Builder<'_> {
             (Who::Workload(to), Access::LoadBalancer) if to % 2 == 1 => {
                 (balancer_ip(*to), service_port(port, "-exposed"))
             }
-            (Who::Workload(to), Access::NodePort | Access::LoadBalancer) => {
-                ("192.168.0.1".to_owned(), self.node_port(*to, port, intent.protocol))
+            (Who::Workload(_), Access::NodePort | Access::LoadBalancer) => {
+                ("192.168.0.1".to_owned(), self.world.dialled_node_port(intent).expect("a port of a node"))
             }
             (Who::Node | Who::External(_), Access::Manual) => (manual_ip(server), service_port(port, "")),
             _ => (server.to_owned(), port),

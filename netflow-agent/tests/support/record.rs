@@ -336,6 +336,7 @@ impl Builder<'_> {
         match who {
             Who::Workload(at) => self.case.pods.iter().filter(|ran| ran.workload == *at).cloned().collect(),
             Who::Node => vec![address(NODE_Z[0])],
+            Who::DialledNode => Vec::new(),
             Who::External(ip) => vec![address(ip)],
         }
     }

@@ -108,6 +108,8 @@ pub(crate) enum Who {
     Workload(usize),
     /// The node that carries no ordinary pod.
     Node,
+    /// The node whose address is dialled for a Service's port.
+    DialledNode,
     External(&'static str),
 }
 
@@ -194,6 +196,21 @@ impl World {
         let mut less = self.clone();
         less.intents.retain(|_| !dice.one_in(3));
         less
+    }
+
+    /// The port on every node that leads to a port of a workload.
+    pub(crate) fn node_port(&self, at: usize, port: u16, protocol: &str) -> u16 {
+        let same = |own: &(&str, u16, &str)| (own.1, own.2) == (port, protocol);
+        let nth = self.workloads[at].ports.iter().position(same).expect("one of its ports");
+        30_000 + u16::try_from(at * 10 + nth).expect("few")
+    }
+
+    /// The port of a node that a client dials for it; every second Service of those exposed has a balancer.
+    pub(crate) fn dialled_node_port(&self, intent: &Intent) -> Option<u16> {
+        let (Who::Workload(to), Who::Workload(_)) = (&intent.to, &intent.from) else { return None };
+        let by_node =
+            intent.access == Access::NodePort || (intent.access == Access::LoadBalancer && to % 2 == 0);
+        by_node.then(|| self.node_port(*to, intent.port, intent.protocol))
     }
 
     pub(crate) fn is_subject(&self, who: &Who) -> bool {

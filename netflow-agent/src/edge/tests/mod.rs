@@ -171,10 +171,15 @@ fn told(joined: &Joined) -> Vec<String> {
     let edge = |edge: &Edge| {
         let via: Vec<String> = edge.via.iter().map(|service| format!(" via {}", service.name)).collect();
         let via = via.concat();
+        let node_port = |one: &NodePort| {
+            let hides = if one.hides_client { " hides" } else { "" };
+            format!(" by {}:{} x{}{hides}", one.node, one.port, one.connections)
+        };
+        let by: String = edge.node_ports.iter().map(node_port).collect();
         let existing = if edge.basis == Basis::Existing { " existing" } else { "" };
         let unconfirmed = if edge.unconfirmed { " unconfirmed" } else { "" };
         let witness = format!("{:?}", edge.witness).to_lowercase();
-        format!("{} {witness} x{}{via}{existing}{unconfirmed}", key(&edge.key), edge.connections)
+        format!("{} {witness} x{}{via}{by}{existing}{unconfirmed}", key(&edge.key), edge.connections)
     };
     let attempt = |one: &Attempt| format!("{} {:?}", key(&one.key), one.outcome);
     let doubt = |one: &Doubt| format!("{} {:?}", key(&one.key), one.reason);

@@ -87,8 +87,18 @@ fn a_service_leads_where_its_endpoints_of_that_time_are() {
         "service s 10.9.0.1 80 8080 app=api node=30080
          client a web 10.1.0.1 10.0.0.2 30080
          client a web 10.1.0.1 10.0.0.2 30081
-         = web>api:8080/TCP client x3 via s
+         = web>api:8080/TCP client x3 via s by b:30080 x3 hides
          = web>node:b:30081/TCP client x3",
+    );
+    check(
+        "the node that was dialled is kept beside the pods, by each of its ports, and adds nothing where the server tells",
+        "service s 10.9.0.1 80 8080 app=api node=30080
+         client a web 10.1.0.1 10.0.0.2 30080
+         client a web 10.1.0.1 10.0.0.1 30080
+         client a web 10.1.0.1 10.9.0.1 80
+         server b api 10.2.0.2 10.0.0.2 8080
+         = web>api:8080/TCP client x9 via s by a:30080 x3 hides by b:30080 x3 hides
+         = node:b>api:8080/TCP server x3",
     );
 }
 

@@ -170,7 +170,7 @@ impl Building<'_> {
             kind: WorkloadKind::Pod,
             name: Arc::clone(&pod.meta.name),
         };
-        let chain = owner::chain(&pod.meta, &self.known);
+        let chain = owner::chain(pod, &self.known);
         let workload = chain.last().unwrap_or(&name).clone();
         let node = self.host(pod);
         let id = self.subject(name.clone(), workload.clone(), &pod.meta.labels, &pod.ports);
@@ -197,11 +197,7 @@ impl Building<'_> {
 
     fn templates(&mut self) {
         for (name, workload) in core::mem::take(&mut self.known) {
-            let owner = workload.meta.owner.as_ref().map(|owner| WorkloadName {
-                namespace: Arc::clone(&name.namespace),
-                kind: owner::kind_of(owner),
-                name: Arc::clone(&owner.name),
-            });
+            let owner = workload.meta.owner.as_ref().map(|owner| owner::named(&workload.meta, owner));
             let top = owner.as_ref().unwrap_or(&name).clone();
             let id = self.subject(name.clone(), top, &workload.template_labels, &workload.ports);
             self.snapshot.subjects[id.0 as usize].host_network = workload.host_network;
