@@ -137,32 +137,49 @@ fn locked_dependencies(root: &Path) -> Result<String, String> {
 
 /// Builds the object from source, stripped but for its BTF. The same bytes from any folder.
 pub(crate) fn build(root: &Path, target: &Path) -> Result<Vec<u8>, String> {
-    let sysroot = PathBuf::from(output(root, "rustc", &["--print", "sysroot"])?);
-    if !sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").exists() {
-        return Err("the source of Rust's core library is not installed".to_owned());
-    }
+    build_target(root, target, "--bin", "netflow-ebpf")
+}
+
+/// Builds one target of netflow-ebpf in the way of the object: `kind` is `--bin` or `--example`.
+pub(crate) fn build_target(root: &Path, target: &Path, kind: &str, name: &str) -> Result<Vec<u8>, String> {
+    let sysroot = sysroot(root)?;
     let version = linker_version(root)?;
     if !version.ends_with(LINKER) {
         return Err(format!("{version} is not bpf-linker {LINKER}"));
     }
-    let mut command = cargo(root);
-    command
-        .args(["build", "--quiet", "--locked", "--release", "--package", "netflow-ebpf"])
-        .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core", "--target-dir"])
-        .arg(target)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(root, &sysroot));
+    let mut command = cargo(root, "build", target);
+    command.args([kind, name]).env("CARGO_ENCODED_RUSTFLAGS", flags(root, &sysroot));
     let status = command.status().map_err(|error| format!("run cargo: {error}"))?;
     if !status.success() {
-        return Err(format!("cargo build of netflow-ebpf: {status}"));
+        return Err(format!("cargo build of {name}: {status}"));
     }
-    let built = target.join("bpfel-unknown-none/release/netflow-ebpf");
-    let stripped = target.join("netflow.o");
+    let folder = target.join("bpfel-unknown-none/release");
+    let built = if kind == "--example" { folder.join("examples").join(name) } else { folder.join(name) };
+    let stripped = target.join(name).with_extension("o");
     strip(&sysroot, &built, &stripped)?;
     fs::read(&stripped).map_err(|error| format!("read {}: {error}", stripped.display()))
 }
 
-/// Cargo without what the outer cargo put into the environment, on the workspace's own toolchain.
-pub(crate) fn cargo(root: &Path) -> Command {
+/// Clippy on every target of netflow-ebpf as the kernel's machine sees it; the host compiles next to nothing of them.
+pub(crate) fn lint(root: &Path, target: &Path) -> Result<Command, String> {
+    sysroot(root)?;
+    let mut command = cargo(root, "clippy", target);
+    command.args(["--bins", "--examples", "--", "-D", "warnings"]);
+    Ok(command)
+}
+
+/// The toolchain's folder, once it is sure that it has what the kernel's machine needs.
+fn sysroot(root: &Path) -> Result<PathBuf, String> {
+    let sysroot = PathBuf::from(output(root, "rustc", &["--print", "sysroot"])?);
+    if !sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").exists() {
+        return Err("the source of Rust's core library is not installed".to_owned());
+    }
+    Ok(sysroot)
+}
+
+/// Cargo on netflow-ebpf for the kernel's machine, without what an outer cargo put into the environment, on the
+/// workspace's own toolchain.
+fn cargo(root: &Path, task: &str, target: &Path) -> Command {
     let mut command = Command::new("cargo");
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -173,6 +190,9 @@ pub(crate) fn cargo(root: &Path) -> Command {
     }
     command
         .current_dir(root)
+        .args([task, "--quiet", "--locked", "--release", "--package", "netflow-ebpf"])
+        .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core", "--target-dir"])
+        .arg(target)
         .env("RUSTC_BOOTSTRAP", "1")
         // No program reads another machine's registers, so the object is one for all little-endian ones.
         .env("AYA_BPF_TARGET_ARCH", "x86_64")

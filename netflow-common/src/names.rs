@@ -19,6 +19,7 @@ pub mod program {
     pub const QUIET_BIND6: &str = "netflow_bind6q";
     pub const RELEASE: &str = "netflow_release";
     pub const EXISTING: &str = "netflow_exist";
+    pub const EXISTING_INGRESS: &str = "netflow_existin";
 }
 
 /// The maps.

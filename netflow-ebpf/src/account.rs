@@ -162,9 +162,9 @@ fn insert(key: &Key, epoch: u32, delta: Delta) {
         last_ns: now,
     };
     let inserted = if epoch & 1 == 0 {
-        FLOWS_EVEN.insert(key, &stats, u64::from(BPF_NOEXIST))
+        FLOWS_EVEN.insert(key, stats, u64::from(BPF_NOEXIST))
     } else {
-        FLOWS_ODD.insert(key, &stats, u64::from(BPF_NOEXIST))
+        FLOWS_ODD.insert(key, stats, u64::from(BPF_NOEXIST))
     };
     if inserted.is_ok() {
         return;

@@ -10,6 +10,14 @@
     expect(internal_features, reason = "the stable atomics do not compile for this machine")
 )]
 #![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "every kernel helper is an unsafe call"))]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(clippy::inline_always, reason = "a call spills registers, and each spilled word costs a barrier")
+)]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(clippy::multiple_unsafe_ops_per_block, reason = "fields behind one pointer share its one reason")
+)]
 
 #[cfg(target_arch = "bpf")]
 mod account;

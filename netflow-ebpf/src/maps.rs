@@ -80,7 +80,7 @@ pub(crate) struct Socket {
     pub(crate) both: u8,
     /// `netflow_common::flow::basis`; 0 is observed.
     pub(crate) basis: u8,
-    /// A TCP socket that is counted already.
+    /// What `existing` has counted already: of a TCP socket 1; of a UDP socket 1 for sent, 2 for received.
     pub(crate) counted: u8,
     pub(crate) padding: u8,
     pub(crate) pending_port: u16,

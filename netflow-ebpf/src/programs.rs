@@ -1,4 +1,5 @@
 //! The entry points: one line each, named as in `netflow_common::names`. Every one lets the call pass.
+#![expect(clippy::needless_pass_by_value, reason = "so the macros call them")]
 
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, sock_ops};
 use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext};
@@ -82,6 +83,12 @@ fn netflow_release(ctx: SockContext) -> i32 {
 
 #[cgroup_skb(egress)]
 fn netflow_exist(ctx: SkBuffContext) -> i32 {
-    existing::segment(&ctx);
+    existing::packet::<true>(&ctx);
+    PASS
+}
+
+#[cgroup_skb(ingress)]
+fn netflow_existin(ctx: SkBuffContext) -> i32 {
+    existing::packet::<false>(&ctx);
     PASS
 }

@@ -115,7 +115,7 @@ const fn mark(side: u8) -> u32 {
 #[inline(always)]
 fn watch(ctx: &SockOpsContext, flags: u32) {
     let set = word!(ctx.ops, bpf_sock_ops_cb_flags) | flags;
-    if ctx.set_cb_flags(set as i32).is_err() {
+    if ctx.set_cb_flags(set.cast_signed()).is_err() {
         account::lose(Loss::Callback);
     }
 }
@@ -139,16 +139,16 @@ fn count(ops: *mut bpf_sock_ops, kind: u64, sent: u64, received: u64) {
     let netns = unsafe { bpf_get_netns_cookie(ops.cast()) };
     let key = key.as_mut_ptr();
     // The local port is in host order, the remote one in network order in the upper half.
-    let ports = [word!(ops, local_port) as u16, u32::from_be(word!(ops, remote_port)) as u16];
+    let ports = [word!(ops, local_port), u32::from_be(word!(ops, remote_port))];
     let is_server = kind >> 24 & 0xff == u64::from(side::SERVER);
-    let port = if is_server { ports[0] } else { ports[1] };
+    let port = u64::from(if is_server { ports[0] } else { ports[1] } & 0xffff);
     let (local4, remote4) = (word!(ops, local_ip4), word!(ops, remote_ip4));
     let is_v4 = word!(ops, family) == AF_INET;
     // SAFETY: the key of this function; every word is written, each once.
     let key = unsafe {
         (*key).netns = netns;
         (*key).cgroup = 0;
-        (*key).last = (kind & !ENDED) | u64::from(port);
+        (*key).last = (kind & !ENDED) | port;
         if is_v4 {
             (*key).local = words(&Address::from_v4_word(local4));
             (*key).remote = words(&Address::from_v4_word(remote4));
@@ -168,9 +168,10 @@ fn count(ops: *mut bpf_sock_ops, kind: u64, sent: u64, received: u64) {
 #[inline(always)]
 fn clear(ops: *mut bpf_sock_ops, key: &mut MaybeUninit<Key>) {
     const NO_LEVEL: i32 = -1;
+    const LENGTH: i32 = 56;
+    const { assert!(size_of::<Key>() == 56) };
     // SAFETY: the helper takes this context and writes the bytes of the key at most.
-    let _refused =
-        unsafe { bpf_getsockopt(ops.cast(), NO_LEVEL, 0, key.as_mut_ptr().cast(), size_of::<Key>() as i32) };
+    let _refused = unsafe { bpf_getsockopt(ops.cast(), NO_LEVEL, 0, key.as_mut_ptr().cast(), LENGTH) };
 }
 
 /// Loopback and a pod's traffic to itself are no flows. The IPv4 words are read first and always: a load in each

@@ -26,7 +26,7 @@ const IPPROTO_UDP: u32 = 17;
 const PROBE_NS: u64 = 100_000;
 
 /// Ports from here on are given out by the kernel (`ip_local_port_range` by default).
-const EPHEMERAL: u16 = 32_768;
+pub(crate) const EPHEMERAL: u16 = 32_768;
 
 macro_rules! word {
     ($ctx:expr, $($field:tt)+) => {
@@ -85,12 +85,17 @@ fn ends<const IS_V6: bool>(ctx: *mut bpf_sock_addr) -> Ends {
     } else {
         Address::from_v4_word(word!(sock, src_ip4))
     };
-    Ends { peer: peer::<IS_V6>(ctx), peer_port: peer_port(ctx), own, own_port: word!(sock, src_port) as u16 }
+    Ends {
+        peer: peer::<IS_V6>(ctx),
+        peer_port: peer_port(ctx),
+        own,
+        own_port: low_half(word!(sock, src_port)),
+    }
 }
 
 #[inline(always)]
 fn peer_port(ctx: *mut bpf_sock_addr) -> u16 {
-    u16::from_be(word!(ctx, user_port) as u16)
+    u16::from_be(low_half(word!(ctx, user_port)))
 }
 
 impl Ends {
@@ -114,7 +119,13 @@ fn talk<const IS_V6: bool>(ctx: *mut bpf_sock_addr) -> Talk {
 }
 
 #[inline(always)]
-fn state<'a>(ctx: &'a SockAddrContext) -> Option<&'a mut Socket> {
+const fn low_half(word: u32) -> u16 {
+    (word & 0xffff) as u16
+}
+
+#[inline(always)]
+#[expect(clippy::mut_from_ref, reason = "the kernel's memory: the context only says whose")]
+fn state(ctx: &SockAddrContext) -> Option<&mut Socket> {
     // SAFETY: the socket of the context is valid while the program runs.
     let socket = unsafe { SOCKETS.get_or_insert_ptr_mut(ctx, None) };
     // SAFETY: socket storage, valid while the program runs, and no other program has it: see `Socket`.

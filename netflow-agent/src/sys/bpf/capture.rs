@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use netflow_common::loss::{COUNTERS, Loss, OVERFLOWED};
-use netflow_common::names::program;
 
 use crate::flow::Sample;
 use crate::time::Time;
@@ -109,8 +108,7 @@ impl Capture {
     fn attach(&mut self) -> Result<(), Error> {
         let path = self.cgroup.as_path();
         let folder = File::open(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
-        let window = self.is_window_open.then_some(program::EXISTING);
-        for &name in self.lasting.iter().chain(&window) {
+        for name in self.programs() {
             load::attach(&mut self.ebpf, name, &folder, path)?;
         }
         Ok(())
@@ -123,8 +121,8 @@ impl Capture {
 
     /// The names of the attached programs.
     pub fn programs(&self) -> Vec<&'static str> {
-        let window = self.is_window_open.then_some(program::EXISTING);
-        self.lasting.iter().copied().chain(window).collect()
+        let window = self.is_window_open.then_some(load::WINDOW);
+        self.lasting.iter().copied().chain(window.into_iter().flatten()).collect()
     }
 
     /// Takes what was counted since the last drain. `now` is the wall clock.
@@ -171,7 +169,9 @@ impl Capture {
     pub fn stop_existing(&mut self) -> Result<(), Error> {
         if self.is_window_open {
             self.is_window_open = false;
-            load::unload(&mut self.ebpf, program::EXISTING)?;
+            for name in load::WINDOW {
+                load::unload(&mut self.ebpf, name)?;
+            }
             self.flows.close_window()?;
         }
         Ok(())

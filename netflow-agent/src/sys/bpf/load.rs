@@ -30,6 +30,9 @@ const LASTING: [(&str, Option<&str>); 10] = [
     (program::RECVMSG6, None),
 ];
 
+/// The programs of the window for what is older than the agent.
+pub(super) const WINDOW: [&str; 2] = [program::EXISTING, program::EXISTING_INGRESS];
+
 /// Loads every program and map, and attaches nothing. Returns the names of the programs that are to stay.
 pub(super) fn load(options: &Options) -> Result<(Ebpf, Vec<&'static str>), Error> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
@@ -55,7 +58,9 @@ pub(super) fn load(options: &Options) -> Result<(Ebpf, Vec<&'static str>), Error
         });
     }
     if options.existing_window {
-        load_program(&mut ebpf, program::EXISTING)?;
+        for name in WINDOW {
+            load_program(&mut ebpf, name)?;
+        }
     }
     Ok((ebpf, names))
 }
@@ -94,7 +99,10 @@ pub(super) fn attach(ebpf: &mut Ebpf, name: &'static str, folder: &File, path: &
         Program::SockOps(program) => program.attach(folder, mode).map(drop),
         Program::CgroupSockAddr(program) => program.attach(folder, mode).map(drop),
         Program::CgroupSock(program) => program.attach(folder, mode).map(drop),
-        Program::CgroupSkb(program) => program.attach(folder, CgroupSkbAttachType::Egress, mode).map(drop),
+        Program::CgroupSkb(program) if name == program::EXISTING => {
+            program.attach(folder, CgroupSkbAttachType::Egress, mode).map(drop)
+        }
+        Program::CgroupSkb(program) => program.attach(folder, CgroupSkbAttachType::Ingress, mode).map(drop),
         _ => return Err(Error::Missing { what: "program of a known kind", name }),
     };
     attached.map_err(|source| {

@@ -174,7 +174,8 @@ pub(in crate::sys) fn give_memory_back() {
 }
 
 /// The hooks we attach to, as `enum bpf_attach_type` numbers them.
-pub(super) const ATTACH_TYPES: [(u32, &str); 11] = [
+pub(super) const ATTACH_TYPES: [(u32, &str); 12] = [
+    (0, "cgroup_skb ingress"),
     (1, "cgroup_skb egress"),
     (SOCK_OPS, "sock_ops"),
     (8, "bind4"),
