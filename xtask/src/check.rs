@@ -3,25 +3,14 @@
 use std::process::Command;
 
 use crate::program::{self, cargo};
-use crate::{Outcome, tidy};
+use crate::{Outcome, ebpf, tidy};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
 fn lints() -> Outcome {
     program::run(cargo().args(["clippy", "--quiet", "--locked", "--all-targets", "--", "-D", "warnings"]))?;
-    // The host compiles the kernel programs as plain functions: enough for the lints to see them.
-    program::run(cargo().args([
-        "clippy",
-        "--quiet",
-        "--locked",
-        "--package",
-        "netflow-ebpf",
-        "--bins",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    ebpf::lint()
 }
 
 pub(crate) fn run(_args: &Args) -> Outcome {

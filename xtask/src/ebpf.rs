@@ -2,7 +2,7 @@
 //! byte with what is committed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[path = "../../netflow-ebpf/recipe.rs"]
 mod recipe;
@@ -21,6 +21,28 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     println!("{}", make(program::root(), args.check)?);
     Ok(())
+}
+
+/// Lints the programs for the kernel's machine, as which they are built; where the toolchain lacks its core library
+/// that is said, and is an error in CI.
+pub(crate) fn lint() -> Outcome {
+    let root = program::root();
+    match recipe::lint(root, &root.join("target/ebpf")) {
+        Ok(mut command) => program::run(&mut command),
+        Err(error) if program::is_ci() => Err(error.into()),
+        Err(error) => {
+            println!("clippy on netflow-ebpf: skipped, {error} (rustup component add rust-src)");
+            Ok(())
+        }
+    }
+}
+
+/// Builds a program that only a benchmark attaches, an example of netflow-ebpf; returns where it lies.
+pub(crate) fn example(name: &str) -> Result<PathBuf, String> {
+    let root = program::root();
+    let target = root.join("target/ebpf");
+    recipe::build_target(root, &target, "--example", name)?;
+    Ok(target.join(name).with_extension("o"))
 }
 
 /// Builds, and compares instead of writing when `check`. `Err` says what differs.

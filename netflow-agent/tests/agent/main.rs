@@ -2,6 +2,8 @@
 //! that captures is skipped, by name.
 #![cfg(feature = "capture")]
 
+#[path = "../support/alone.rs"]
+mod alone;
 #[path = "../support/lab.rs"]
 #[expect(dead_code, reason = "the kernel's tests use more of it")]
 mod lab;

@@ -2,29 +2,15 @@
 
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use aya::programs::SockOps;
 use aya::programs::links::CgroupAttachMode;
 use netflow_agent::flow::Side;
 use netflow_agent::sys::bpf::{Capture, Error, Options};
 
+use crate::alone::{occupy, sock_ops, stranger};
 use crate::lab::Lab;
 use crate::lab_of;
 use crate::observed::{NOW, Observed};
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netflow.o"));
-
-/// A sock_ops program of somebody else: ours, with maps of its own.
-fn stranger() -> aya::Ebpf {
-    let mut ebpf = aya::Ebpf::load(OBJECT).expect("load");
-    sock_ops(&mut ebpf).load().expect("load the program");
-    ebpf
-}
-
-fn sock_ops(ebpf: &mut aya::Ebpf) -> &mut SockOps {
-    ebpf.program_mut("netflow_tcp").expect("the program").try_into().expect("of this kind")
-}
 
 fn connect_once(lab: &Lab) {
     let (client, server) = (lab.pod(0), lab.pod(1));
@@ -70,10 +56,7 @@ fn two_captures_see_the_same_and_the_first_lives_on_when_the_second_goes() {
 #[test]
 fn a_program_that_wants_to_be_alone_gives_a_clear_error() {
     let lab = lab_of!("company::a_program_that_wants_to_be_alone_gives_a_clear_error", 0);
-    let folder = File::open(lab.cgroup()).expect("the lab's folder");
-    let mut alone = stranger();
-    let program = sock_ops(&mut alone).fd().expect("loaded").as_fd().as_raw_fd();
-    attach_alone(folder.as_raw_fd(), program);
+    occupy(lab.cgroup());
 
     let options = Options { cgroup: Some(lab.cgroup().to_path_buf()), ..Options::default() };
     let error = Capture::open(&options, NOW).expect_err("no company");
@@ -81,18 +64,6 @@ fn a_program_that_wants_to_be_alone_gives_a_clear_error() {
     let checks = netflow_agent::sys::bpf::require::check(Some(lab.cgroup()));
     let check = checks.iter().find(|check| check.name == "programs").expect("a check of this");
     assert_eq!(check.state, netflow_agent::sys::bpf::require::State::Missing, "{check:?}");
-}
-
-/// The old way of attaching, with no flags: no other program may join. aya offers links only.
-#[expect(unsafe_code, reason = "a raw bpf(2) call: nothing safe attaches like this any more")]
-fn attach_alone(cgroup: i32, program: i32) {
-    const PROG_ATTACH: libc::c_int = 8;
-    const SOCK_OPS: i32 = 3;
-    let attributes: [i32; 4] = [cgroup, program, SOCK_OPS, 0];
-    let length = size_of_val(&attributes);
-    // SAFETY: the kernel reads four integers, as many as `length` says.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, attributes.as_ptr(), length) };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
 #[test]
@@ -105,5 +76,6 @@ fn when_the_capture_is_dropped_nothing_stays_attached() {
     let capture = Observed::start(&lab);
     assert!(found().starts_with("10 of others"), "{}", found());
     drop(capture);
-    assert!(found().starts_with("none of others"), "{}", found());
+    // The kernel ends a link a moment after its last descriptor.
+    crate::wait::until("none of ours is left", || found().starts_with("none of others"));
 }

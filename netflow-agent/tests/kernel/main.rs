@@ -2,6 +2,8 @@
 //! and its own capture. Needs root; without it every test is skipped, by name.
 #![cfg(feature = "capture")]
 
+#[path = "../support/alone.rs"]
+mod alone;
 #[path = "../support/lab.rs"]
 mod lab;
 #[path = "../support/lab_of.rs"]
@@ -18,6 +20,7 @@ mod loss;
 mod mesh;
 mod observed;
 mod privileges;
+mod resolver;
 mod stranger;
 mod stress;
 mod tcp;

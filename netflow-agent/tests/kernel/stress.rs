@@ -11,7 +11,7 @@ use crate::lab::{Lab, Pod};
 use crate::lab_of;
 use crate::observed::{Key, Observed};
 
-/// How long the stress lasts, in seconds; `NETFLOW_STRESS_SECONDS` makes it longer.
+/// How long the stress lasts, in seconds; `cargo xtask kernel stress` makes it longer.
 fn seconds() -> u64 {
     let asked = std::env::var_os("NETFLOW_STRESS_SECONDS");
     asked.and_then(|text| text.to_str()?.parse().ok()).unwrap_or(5)
@@ -72,6 +72,14 @@ fn no_connection_is_lost_between_drains_and_swaps() {
     }
     assert!(made > 1_000, "{made}");
     let counted = [Side::Client, Side::Server].map(|side| observed.connections(of(side)));
+    println!(
+        "{made} connections in {} s beside {n_ticks} drains, each with a swap: {} counted at the client, {} at the \
+         server, {} lost",
+        seconds(),
+        counted[0],
+        counted[1],
+        observed.lost_in_all()
+    );
     assert_eq!((counted, observed.lost_in_all()), ([made, made], 0));
 }
 

@@ -119,17 +119,28 @@ fn loopback_and_traffic_to_oneself_are_no_flows() {
 #[test]
 fn a_thousand_short_connections_are_one_flow_and_all_counted() {
     let lab = lab_of!("tcp::a_thousand_short_connections_are_one_flow_and_all_counted", 2);
+    all_are_counted(&lab, 1_000);
+}
+
+#[test]
+fn a_burst_of_13_000_distinct_connections_is_counted_to_the_last() {
+    let lab = lab_of!("tcp::a_burst_of_13_000_distinct_connections_is_counted_to_the_last", 2);
+    all_are_counted(&lab, 13_000);
+}
+
+/// As many connections as fast as it goes, each from a port of its own and over at once.
+fn all_are_counted(lab: &lab::Lab, n_connections: u64) {
     let (client, server) = (lab.pod(0), lab.pod(1));
-    let mut observed = Observed::start(&lab);
+    let mut observed = Observed::start(lab);
     let listener = server.run(|| TcpListener::bind(server.v4(80)).expect("listen"));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for _ in 0..1_000 {
+            for _ in 0..n_connections {
                 drop(listener.accept().expect("accept"));
             }
         });
         client.run(|| {
-            for _ in 0..1_000 {
+            for _ in 0..n_connections {
                 drop(TcpStream::connect(server.v4(80)).expect("connect"));
             }
         });
@@ -137,7 +148,8 @@ fn a_thousand_short_connections_are_one_flow_and_all_counted() {
     let [at_client, at_server] = ends(client.ip4.into(), server.v4(80));
     observed.until("all are closed", |observed| {
         let closed = |key| {
-            observed.flows.get(key).is_some_and(|counts| counts.connections == 1_000 && counts.open == 0)
+            let counts = observed.flows.get(key);
+            counts.is_some_and(|counts| counts.connections == n_connections && counts.open == 0)
         };
         closed(&at_client) && closed(&at_server)
     });

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Capture, events};
+use super::beside::{self, Beside, What};
 use super::figures::{median, middle_half, ratios};
+use super::{Capture, events};
 use crate::Outcome;
 use crate::lab::load::Kind;
 use crate::lab::machine::{Addresses, Host, Lab};
@@ -23,12 +24,22 @@ enum Arm {
     Ours,
     /// Ours while it looks for connections older than itself.
     Window,
+    /// What is not ours.
+    Beside(What),
 }
 
-const ARMS: [Arm; 4] = [Arm::None, Arm::Again, Arm::Ours, Arm::Window];
+const ARMS: [Arm; 6] =
+    [Arm::None, Arm::Again, Arm::Ours, Arm::Window, Arm::Beside(What::Hooks), Arm::Beside(What::Packets)];
 
-/// The window is measured in one round of so many.
-const WINDOW_EVERY: usize = 3;
+impl Arm {
+    /// Measured in one round of so many: what has no bound is a column of its own, and needs fewer rounds.
+    const fn every(self) -> usize {
+        match self {
+            Self::None | Self::Again | Self::Ours => 1,
+            Self::Window | Self::Beside(_) => 3,
+        }
+    }
+}
 
 /// The bound on a connection, which is one of time and not of a ratio.
 const CONNECT_NS: f64 = 1_500.0;
@@ -108,16 +119,20 @@ pub(super) fn stop(mut agent: Child) -> Outcome {
 }
 
 pub(super) fn run(agent: &Path, args: &Capture) -> Outcome {
+    println!("{} rounds of {} ms, order turning", args.rounds, args.length);
+    let beside = Beside::build()?;
     let pods = Pods::begin()?;
     let mut figures: Vec<[Vec<f64>; ARMS.len()]> = vec![Default::default(); LOADS.len()];
     for round in 0..args.rounds {
         for turn in 0..ARMS.len() {
             let at = (round + turn) % ARMS.len();
-            // The window is a row of its own, without a bound: a third of the rounds are enough for it.
-            if ARMS[at] == Arm::Window && round % WINDOW_EVERY != 0 {
+            if round % ARMS[at].every() != 0 {
                 continue;
             }
-            for (load, cpu) in measure(&pods, agent, ARMS[at], args.length)?.into_iter().enumerate() {
+            let running = Running::start(&pods, agent, &beside, ARMS[at])?;
+            let measured = measure(&pods, args.length);
+            running.stop()?;
+            for (load, cpu) in measured?.into_iter().enumerate() {
                 figures[load][at].push(cpu);
             }
         }
@@ -128,24 +143,43 @@ pub(super) fn run(agent: &Path, args: &Capture) -> Outcome {
     pods.lab.end()
 }
 
+/// The process of an arm.
+enum Running {
+    Nothing,
+    Agent(Child),
+    Beside(Child),
+}
+
+impl Running {
+    fn start(pods: &Pods, agent: &Path, beside: &Beside, arm: Arm) -> Result<Self> {
+        Ok(match arm {
+            Arm::None | Arm::Again => Self::Nothing,
+            Arm::Ours => Self::Agent(pods.start_agent(agent, &["--existing-window", "0s"])?),
+            Arm::Window => Self::Agent(pods.start_agent(agent, &["--existing-window", "10m"])?),
+            Arm::Beside(what) => Self::Beside(beside.start(pods, what)?),
+        })
+    }
+
+    fn stop(self) -> Outcome {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Agent(agent) => stop(agent),
+            Self::Beside(child) => beside::stop(child),
+        }
+    }
+}
+
 /// Nanoseconds of CPU per unit, of each load.
-fn measure(pods: &Pods, agent: &Path, arm: Arm, length: u64) -> Result<Vec<f64>> {
-    let running = match arm {
-        Arm::None | Arm::Again => None,
-        Arm::Ours => Some(pods.start_agent(agent, &["--existing-window", "0s"])?),
-        Arm::Window => Some(pods.start_agent(agent, &["--existing-window", "10m"])?),
-    };
+fn measure(pods: &Pods, length: u64) -> Result<Vec<f64>> {
     let length = length.to_string();
-    let measured = LOADS
+    LOADS
         .iter()
         .map(|(_, word, _, _)| {
             let load = [word, SERVER, "--milliseconds", &length];
             let (done, cpu_ns) = pods.client.load(&pods.server, &load)?;
             Ok(ratio(cpu_ns, done))
         })
-        .collect();
-    running.map_or(Ok(()), stop)?;
-    measured
+        .collect()
 }
 
 /// One number over another.
@@ -155,13 +189,12 @@ pub(super) fn ratio(a: u64, b: u64) -> f64 {
 }
 
 fn print(figures: &[[Vec<f64>; ARMS.len()]]) {
-    println!("| load | none, ns | none again | ours | at most | | in the window |");
-    println!("|---|---|---|---|---|---|---|");
+    println!("| load | none, ns | none again | ours | at most | | hooks alone | in the window | tc, per packet |");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for ((kind, _, words, bound), arms) in LOADS.iter().zip(figures) {
         let over = |arm: Arm| {
             let at = ARMS.iter().position(|other| *other == arm).unwrap_or(0);
-            let step = if arm == Arm::Window { WINDOW_EVERY } else { 1 };
-            let none: Vec<f64> = arms[0].iter().copied().step_by(step).collect();
+            let none: Vec<f64> = arms[0].iter().copied().step_by(arm.every()).collect();
             ratios(&arms[at], &none)
         };
         let (again, all) = (over(Arm::Again), over(Arm::Ours));
@@ -178,9 +211,11 @@ fn print(figures: &[[Vec<f64>; ARMS.len()]]) {
         let beside = if *kind == Kind::Connect { format!(" ({:+.1} us)", more_ns / 1_000.0) } else { String::new() };
         println!(
             "| {words} | {none:.2} | x{:.3} ({low:.3}-{high:.3}) | x{ours:.3} ({least:.3}-{most:.3}){beside} | x{bound:.2} | \
-             {kept} | x{:.3} |",
+             {kept} | x{:.3} | x{:.3} | x{:.3} |",
             median(&again),
+            median(&over(Arm::Beside(What::Hooks))),
             median(&over(Arm::Window)),
+            median(&over(Arm::Beside(What::Packets))),
         );
     }
 }

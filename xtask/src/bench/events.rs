@@ -1,21 +1,18 @@
 //! What the programs take by themselves, by the kernel's own statistics, in a pass of their own because these cost
-//! time too; and whether a burst of connections is counted to the last one.
+//! time too.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 
 use super::Capture;
 use super::arms::{LOADS, Pods, SERVER, ratio, stop};
-use crate::{Outcome, program};
+use crate::Outcome;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
-
-/// Connections asked for in the second of the burst.
-const BURST: u64 = 13_000;
 
 /// Runs and their time in nanoseconds, by kind of program.
 type Runs = BTreeMap<&'static str, [u64; 2]>;
@@ -24,6 +21,7 @@ type Runs = BTreeMap<&'static str, [u64; 2]>;
 pub(super) fn run(agent: &Path, args: &Capture) -> Outcome {
     let pods = Pods::begin()?;
     let running = pods.start_agent(agent, &["--existing-window", "0s"])?;
+    println!("the programs by themselves, by the kernel's statistics, which add some 60 ns a run here:");
     let before = fs::read_to_string(STATISTICS)?;
     fs::write(STATISTICS, "1")?;
     let printed = LOADS.iter().try_for_each(|(_, word, words, _)| {
@@ -90,28 +88,4 @@ fn runs(agent: &Child) -> Result<Runs> {
         *sum = [sum[0] + n_runs, sum[1] + time_ns];
     }
     Ok(runs)
-}
-
-/// Makes the connections of the burst and compares what the agent recorded with what was made.
-pub(super) fn burst(agent: &Path) -> Outcome {
-    let pods = Pods::begin()?;
-    let running = pods.start_agent(agent, &["--existing-window", "0s"])?;
-    let rate = BURST.to_string();
-    let load = ["connect", SERVER, "--milliseconds", "1000", "--rate", &rate];
-    let (done, _) = pods.client.load(&pods.server, &load)?;
-    stop(running)?;
-    let mut export = Command::new(agent);
-    export.args(["export", "--state-dir"]).arg(pods.lab.folder.join("state"));
-    let text = program::read(&mut export)?;
-    let counted = ["client", "server"].map(|side| connections(&text, side));
-    pods.lab.end()?;
-    println!("of {done} connections made in 1 s: {} counted at the client, {} at the server", counted[0], counted[1]);
-    if counted == [done; 2] { Ok(()) } else { Err("not all connections of the burst were counted".into()) }
-}
-
-/// The connections of the flows of one side in a recording.
-fn connections(recording: &str, side: &str) -> u64 {
-    let flows = recording.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let ours = flows.filter(|flow| flow["kind"] == "flow" && flow["side"] == side && flow["port"] == 8080);
-    ours.filter_map(|flow| flow["connections"].as_u64()).sum()
 }

@@ -1,13 +1,17 @@
 //! `cargo xtask bench`: one file or more per benchmark. `capture` and `agent` measure the agent's release build in
 //! a lab of pods, as root; `evaluate`, `generate` and `merge` measure the rest on made-up input.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum as _;
 
 use crate::{Outcome, cargo, program};
 
 mod agent;
 mod alone;
 mod arms;
+mod beside;
+mod burst;
 mod evaluate;
 mod events;
 mod figures;
@@ -52,6 +56,9 @@ pub(crate) struct Capture {
     /// Length of one load of one round
     #[arg(long, default_value_t = 2_000, value_name = "MILLISECONDS")]
     length: u64,
+    /// Only these parts; all without
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Vec<Part>,
     /// Seconds of the agent's own figures
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     agent_seconds: u64,
@@ -60,18 +67,50 @@ pub(crate) struct Capture {
     agent: Option<PathBuf>,
 }
 
+/// A part of `bench capture`, in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+enum Part {
+    /// Every load in every arm
+    Loads,
+    /// The agent's own CPU and memory
+    Agent,
+    /// Whether 13,000 connections made in a second are all counted
+    Burst,
+    /// A drain of a million entries
+    Drain,
+    /// The programs by themselves, by the kernel's statistics
+    Events,
+}
+
+impl Part {
+    fn run(self, agent: &Path, args: &Capture) -> Outcome {
+        match self {
+            Self::Loads => arms::run(agent, args),
+            Self::Agent => agent::run(agent, args),
+            Self::Burst => burst::run(agent),
+            Self::Drain => agent::drain(&build(&["--example", "bench_drain"], "bench_drain")?),
+            Self::Events => events::run(agent, args),
+        }
+    }
+}
+
+/// Runs every part that was asked for, also after one that failed.
+fn capture(args: &Capture) -> Outcome {
+    let agent = prepare(args.agent.as_ref())?;
+    let wanted = |part: &Part| args.only.is_empty() || args.only.contains(part);
+    let mut failed = Vec::new();
+    for part in Part::value_variants().iter().filter(|part| wanted(part)) {
+        if let Err(error) = part.run(&agent, args) {
+            eprintln!("xtask: {part:?}: {error}");
+            failed.push(format!("{part:?}"));
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+}
+
 pub(crate) fn run(args: &Args) -> Outcome {
     match &args.bench {
-        Bench::Capture(args) => {
-            let agent = prepare(args.agent.as_ref())?;
-            println!("{} rounds of {} ms, order turning", args.rounds, args.length);
-            arms::run(&agent, args)?;
-            agent::run(&agent, args)?;
-            events::burst(&agent)?;
-            agent::drain(&build(&["--example", "bench_drain"], "bench_drain")?)?;
-            println!("the programs by themselves, by the kernel's statistics, which add some 60 ns a run here:");
-            events::run(&agent, args)
-        }
+        Bench::Capture(args) => capture(args),
         Bench::Agent(args) => alone::run(&prepare(args.agent.as_ref())?, args.seconds),
         Bench::Evaluate(args) => evaluate::run(args),
         Bench::Generate(args) => generate::run(args),

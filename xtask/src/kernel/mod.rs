@@ -1,9 +1,10 @@
-//! Other kernels than this machine's: boots Debian's kernel packages under qemu and runs the kernel tests
-//! in each. The README's kernel table is what `cargo xtask kernel vm` prints.
+//! The kernel tests beyond `cargo xtask test`: `vm` boots Debian's kernel packages under qemu and runs them in each
+//! (the README's kernel table is what it prints), `stress` runs the one of exactness for minutes.
 
 mod init;
 mod initramfs;
 mod package;
+mod stress;
 mod vm;
 
 use crate::Outcome;
@@ -18,6 +19,8 @@ pub(crate) struct Args {
 enum Task {
     /// Boot each kernel, load and attach every program, and run the traffic tests in it
     Vm(vm::Args),
+    /// Make connections for minutes beside drains and swaps, and count them to the last
+    Stress(stress::Args),
     /// The first process inside the virtual machine
     #[command(hide = true)]
     Init,
@@ -26,6 +29,7 @@ enum Task {
 pub(crate) fn run(args: &Args) -> Outcome {
     match &args.task {
         Task::Vm(args) => vm::run(args),
+        Task::Stress(args) => stress::run(args),
         Task::Init => init::run(),
     }
 }

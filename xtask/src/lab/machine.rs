@@ -111,7 +111,7 @@ impl Lab {
     pub(crate) fn add_pod(&mut self, name: &str, uid: &str, own: Addresses, gateway: Addresses) -> Result<Host> {
         let folder = self.cgroup.join(format!("kubepods/besteffort/pod{uid}/{name}"));
         let pod = host(&folder, self.stay, &mut self.programs)?;
-        let port = format!("veth{}", pod.pid);
+        let port = port(&pod);
         let link = || -> std::io::Result<()> {
             let outer = self.node.namespace.links()?;
             outer.add_veth(&port, "eth0", &pod.namespace)?;
@@ -148,11 +148,28 @@ impl Lab {
     /// Another program in the node's network, in a cgroup2 folder of its own outside the node's, with the
     /// capabilities BPF and NET_ADMIN alone.
     pub(crate) fn exec(&self, name: &str, program: &Path) -> Result<Command> {
-        let mut command = myself()?;
-        command.arg("--cgroup").arg(self.control.join(name));
-        command.arg("--net").arg(self.node.pid.to_string());
+        let mut command = self.beside(name)?;
         command.args(["exec", "--"]).arg(program);
         Ok(command)
+    }
+
+    /// The same with PERFMON too, which other agents ask for.
+    pub(crate) fn exec_with_perfmon(&self, name: &str, program: &Path) -> Result<Command> {
+        let mut command = self.beside(name)?;
+        command.args(["exec", "--perfmon", "--"]).arg(program);
+        Ok(command)
+    }
+
+    fn beside(&self, name: &str) -> Result<Command> {
+        let mut command = myself()?;
+        command.arg("--cgroup").arg(self.control.join(name)).arg("--net").arg(self.node.pid.to_string());
+        Ok(command)
+    }
+
+    /// The node's interfaces: its own, its bridge, and its end of each pod's.
+    pub(crate) fn interfaces(pods: &[&Host]) -> Vec<String> {
+        let own = ["eth0", BRIDGE].map(str::to_owned);
+        own.into_iter().chain(pods.iter().map(|pod| port(pod))).collect()
     }
 
     /// Leaves everything running when this value ends.
@@ -239,6 +256,11 @@ impl Host {
     pub(crate) fn lose_network(&self, ip: IpAddr, prefix: u8) -> std::io::Result<()> {
         self.namespace.links()?.add_route(ip, prefix, Route::Blackhole)
     }
+}
+
+/// The node's end of a pod's interface.
+fn port(pod: &Host) -> String {
+    format!("veth{}", pod.pid)
 }
 
 /// `xtask lab`, this very program.

@@ -68,6 +68,9 @@ enum Program {
     Load(load::Load),
     /// Become another program, with the capabilities BPF and NET_ADMIN alone
     Exec {
+        /// Keep PERFMON too
+        #[arg(long)]
+        perfmon: bool,
         #[arg(trailing_var_arg = true, required = true)]
         command: Vec<String>,
     },
@@ -87,8 +90,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if args.new_net {
         new_network_namespace()?;
     }
-    if let Program::Exec { command } = &args.program {
-        keep_two_capabilities()?;
+    if let Program::Exec { perfmon, command } = &args.program {
+        let more = if *perfmon { CapabilitySet::PERFMON } else { CapabilitySet::empty() };
+        keep_capabilities(CapabilitySet::BPF | CapabilitySet::NET_ADMIN | more)?;
         return Err(Command::new(&command[0]).args(&command[1..]).exec().into());
     }
     if let Program::Janitor { folder, control } = &args.program {
@@ -116,9 +120,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
 }
 
-/// Leaves BPF and NET_ADMIN in the bounding set: root gets no others with the next program.
-fn keep_two_capabilities() -> io::Result<()> {
-    let kept = CapabilitySet::BPF | CapabilitySet::NET_ADMIN;
+/// Leaves these in the bounding set: root gets no others with the next program.
+fn keep_capabilities(kept: CapabilitySet) -> io::Result<()> {
     for capability in CapabilitySet::all().difference(kept).iter() {
         // An older kernel does not know the newest.
         if capability_is_in_bounding_set(capability).is_ok_and(|is_in| is_in) {
