@@ -9,12 +9,11 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use futures::stream;
-use hyper::body::Bytes;
 use netflow_agent::cli::source::ROWS;
 use netflow_agent::edge::{Witness, try_join};
 use netflow_agent::identity::Inventory;
 use netflow_agent::recording::{Reader, Spilling};
-use netflow_agent::sys::cluster::gather::{Piece, Source, merge};
+use netflow_agent::sys::cluster::gather::{Chunk, Piece, Source, merge};
 use netflow_agent::sys::scratch;
 use netflow_agent::time::Window;
 
@@ -84,7 +83,7 @@ impl Cluster {
                 part += 1;
             }
             let rest = text.split_off(text.len().min(CHUNK));
-            (!text.is_empty()).then(|| (Ok(Bytes::from(text)), (part, rest)))
+            (!text.is_empty()).then(|| (Ok(Chunk::Bytes(text.into())), (part, rest)))
         });
         Source { node: format!("node-{node}"), chunks: chunks.boxed() }
     }
@@ -155,7 +154,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut pieces = merge(cluster.answers(), PARALLEL);
     while let Some(piece) = pieces.next().await {
         match piece {
-            Piece::Lines { node, lines } => reader.read(&node, &mut lines.as_slice())?,
+            Piece::Begun { .. } => {}
+            Piece::Lines { node, lines } | Piece::Coverage { node, lines } => {
+                reader.read_node(&node, &mut lines.as_slice())?;
+            }
             Piece::Ended { outcome, .. } => outcome?,
         }
     }

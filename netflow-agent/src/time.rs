@@ -59,6 +59,13 @@ impl fmt::Debug for Time {
     }
 }
 
+impl Time {
+    /// The form of the header `Date`: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn from_http(text: &str) -> Option<Self> {
+        jiff::fmt::rfc2822::parse(text).ok().map(|at| Self(at.timestamp().as_millisecond()))
+    }
+}
+
 impl FromStr for Time {
     type Err = NotATime;
 

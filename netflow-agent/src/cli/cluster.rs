@@ -2,6 +2,7 @@
 //! live objects that the user may read are added. In: the flags below. Out: all of it in the reader, who
 //! answered, and in words what is missing.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,12 +13,12 @@ use serde_json::Value;
 use super::source::{Collected, Flows, Lacks};
 use super::{Failure, Streams};
 use crate::manifest::{self, Object, Words};
-use crate::recording::{CoverageSummary, Observed};
+use crate::recording::{CoverageSummary, Observed, ReadError, Reader};
 use crate::sys::cluster::Error;
 use crate::sys::cluster::client::Access;
 use crate::sys::cluster::forward::Reach;
 use crate::sys::cluster::live::Unread;
-use crate::sys::cluster::session::{Answered, Arrival, Session};
+use crate::sys::cluster::session::{Answered, Arrival, Refusal, Session};
 use crate::time::{Time, Window, parse_duration};
 
 /// How the agents of a cluster are found and reached.
@@ -52,6 +53,10 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_duration)]
     pub node_timeout: Duration,
 
+    /// How long a node's whole answer may take before it counts as missing
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub node_deadline: Duration,
+
     /// How many nodes are asked at once
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,
@@ -70,6 +75,7 @@ impl ClusterArgs {
             namespace: self.agent_namespace.clone(),
             port: self.agent_port,
             deadline: self.node_timeout,
+            whole: self.node_deadline,
             parallel: usize::from(self.parallel),
         };
         Ok(Session::open(&access, reach)?)
@@ -99,9 +105,13 @@ pub fn read(
     let session = args.open()?;
     let mut progress = Progress::new();
     let mut words = Words::default();
-    let asked = session.ask(&path, None, &mut |arrival| -> Result<(), Failure> {
+    let asked = session.ask(&path, None, &mut |arrival| -> Result<(), Refusal<Failure>> {
         match arrival {
-            Arrival::Lines { node, mut lines } => reader.read(&format!("node {node}"), &mut lines)?,
+            Arrival::Lines { node, mut lines } => reader.read_node(node, &mut lines).map_err(refusal)?,
+            Arrival::Coverage { node, mut lines } => {
+                Reader::default().read_node(node, &mut &*lines).map_err(refusal)?;
+                reader.read_node(node, &mut lines).map_err(refusal)?;
+            }
             Arrival::Object(object) => {
                 // An object that cannot be read is one that the API server would not have served.
                 let from = ready(&object);
@@ -109,7 +119,9 @@ pub fn read(
                     reader.object(Observed { from, to: None, gateways: Vec::new(), object: object.into() });
                 }
             }
-            Arrival::Progress { done, all } => progress.show(done, all, streams.err)?,
+            Arrival::Progress { done, all } => {
+                progress.show(done, all, streams.err).map_err(|error| Refusal::All(error.into()))?;
+            }
         }
         Ok(())
     });
@@ -132,10 +144,51 @@ pub fn read(
         if answered.nodes.is_empty() {
             let nodes = vec!["no agent answered: nothing is known of flows".to_owned()];
             let unread = answered.unread.iter().map(unread_words).collect();
-            return Ok(Lacks { answered: Vec::new(), nodes, unread });
+            return Ok(Lacks { nodes, unread, ..Lacks::default() });
         }
     }
-    lacks(args, &answered, answered.nodes.len(), streams.err)
+    let mut lacks = lacks(args, &answered, answered.nodes.len(), streams.err)?;
+    let (astray, own) = clocks(&answered.clocks);
+    lacks.clocks = astray;
+    if let Some(words) = own {
+        writeln!(streams.err, "warning: {words}")?;
+    }
+    Ok(lacks)
+}
+
+/// Edges bear five seconds between two nodes' clocks; an answer's date is good to one, and came with delay.
+const ASTRAY_SECONDS: i64 = 10;
+
+/// Nodes whose clocks differ from the others', in words; and whether this machine's does.
+fn clocks(shown: &BTreeMap<String, (Time, Time)>) -> (Vec<String>, Option<String>) {
+    let ahead = |(theirs, ours): &(Time, Time)| theirs.seconds() - ours.seconds();
+    let mut all: Vec<i64> = shown.values().map(ahead).chain([0]).collect();
+    all.sort_unstable();
+    // Where two nodes differ, the one that differs from this machine too is astray.
+    let right = all[(all.len() - 1) / 2];
+    let words = |seconds: i64| {
+        let side = if seconds > 0 { "ahead of" } else { "behind" };
+        format!("{} s {side}", seconds.abs())
+    };
+    let is_astray = |seconds: i64| seconds.abs() > ASTRAY_SECONDS;
+    let nodes = shown.iter().map(|(node, clocks)| (node, ahead(clocks) - right));
+    let nodes = nodes.filter(|(_, seconds)| is_astray(*seconds)).map(|(node, seconds)| {
+        format!(
+            "node {node} is {} the others: its hours, and who held an address then, are off by that",
+            words(seconds)
+        )
+    });
+    let own = is_astray(right)
+        .then(|| format!("this machine's clock is {} the nodes': the window is taken by it", words(-right)));
+    (nodes.collect(), own)
+}
+
+/// A line that is none is that node's fault; a full disk is everybody's.
+fn refusal(error: ReadError) -> Refusal<Failure> {
+    match error {
+        ReadError::Line { reason, .. } => Refusal::Node(format!("its answer is no recording: {reason}")),
+        ReadError::Input { .. } | ReadError::Spill { .. } => Refusal::All(error.into()),
+    }
 }
 
 /// When a live pod got its addresses: the API tells when its network was made, and a later network has other
@@ -197,7 +250,7 @@ pub(super) fn lacks(
         }
         return Err(nobody(args, !nodes.is_empty()));
     }
-    Ok(Lacks { answered: answered.nodes.clone(), nodes, unread })
+    Ok(Lacks { answered: answered.nodes.clone(), nodes, unread, clocks: Vec::new() })
 }
 
 /// No agent can be reached: for want of rights, or of agents.
@@ -238,7 +291,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::{gone, ready};
+    use super::{clocks, gone, ready};
     use crate::api::routes::window;
     use crate::cli::source::Lacks;
     use crate::flow::Coverage;
@@ -259,6 +312,29 @@ mod tests {
         assert_eq!(ready(&told("True")), "2026-11-20T12:00:03Z".parse().ok());
         for other in [told("False"), pod(serde_json::json!([])), serde_json::json!({})] {
             assert_eq!(ready(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_differs_from_the_others_is_named() {
+        let at = |seconds| Time::from_seconds(seconds);
+        let told = |ahead: &[i64]| {
+            let shown =
+                (b'a'..).zip(ahead).map(|(node, ahead)| (char::from(node).to_string(), (at(*ahead), at(0))));
+            let (nodes, own) = clocks(&shown.collect());
+            let first = |words: String| words.split(" the ").next().unwrap_or_default().to_owned();
+            nodes.into_iter().chain(own).map(first).collect::<Vec<_>>().join("; ")
+        };
+        for (ahead, expected) in [
+            (&[][..], ""),
+            (&[0, 5, -9, 10], ""),
+            (&[0, 3_600], "node b is 3600 s ahead of"),
+            (&[-3_600], "node a is 3600 s behind"),
+            (&[0, -40, 1, 2], "node b is 40 s behind"),
+            (&[100, 101, 99], "this machine's clock is 99 s behind"),
+            (&[100, 3_700, 101, 99], "node b is 3600 s ahead of; this machine's clock is 100 s behind"),
+        ] {
+            assert_eq!(told(ahead), expected, "{ahead:?}");
         }
     }
 

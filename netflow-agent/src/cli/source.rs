@@ -71,6 +71,8 @@ pub struct Lacks {
     pub answered: Vec<String>,
     /// Nodes whose flows are missing, in words: the answer is not complete.
     pub nodes: Vec<String>,
+    /// Nodes whose clocks are astray, in words: what they say is not joined rightly.
+    pub clocks: Vec<String>,
     /// What the user's rights did not show: the answer is as good as can be had.
     pub unread: Vec<String>,
 }
@@ -82,6 +84,9 @@ impl Lacks {
         }
         for node in &self.nodes {
             writeln!(err, "missing: {node}")?;
+        }
+        for node in &self.clocks {
+            writeln!(err, "clock: {node}")?;
         }
         for kind in &self.unread {
             writeln!(err, "not read: {kind}")?;
@@ -143,7 +148,8 @@ impl Loaded {
 
     /// How a verb ends that had nothing to complain about but the data.
     pub fn exit(&self) -> Exit {
-        let complete = self.coverage.is_complete() && self.lacks.nodes.is_empty();
+        let complete =
+            self.coverage.is_complete() && self.lacks.nodes.is_empty() && self.lacks.clocks.is_empty();
         if self.require_complete && !complete { Exit::Incomplete } else { Exit::Done }
     }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::line::{CoverageLine, FlowLine, KindLine, ObjectLine};
 use super::merge::{Held, Keep};
 use super::{Merge, Observed, Recording, Spilling, Spilt};
-use crate::manifest;
+use crate::manifest::{self, Object, Pod};
 
 /// Longer than any object that an API server stores (etcd refuses 1.5 MiB), shorter than what hurts.
 const LONGEST_LINE: u64 = 64 << 20;
@@ -75,6 +75,8 @@ pub struct Reader<K = Held> {
     notes: Notes,
     words: Words,
     line: Vec<u8>,
+    /// The only node that lines may speak for.
+    node: Option<Arc<str>>,
 }
 
 /// All in memory.
@@ -103,7 +105,21 @@ impl Reader<Spilling> {
 
 impl<K: Keep> Reader<K> {
     pub fn new(flows: K) -> Self {
-        Self { merge: Merge::new(flows), notes: Notes::default(), words: Words::default(), line: Vec::new() }
+        Self {
+            merge: Merge::new(flows),
+            notes: Notes::default(),
+            words: Words::default(),
+            line: Vec::new(),
+            node: None,
+        }
+    }
+
+    /// The same of a node's own agent: it speaks for its node and its node's pods, and for no other.
+    pub fn read_node(&mut self, node: &str, input: &mut dyn BufRead) -> Result<(), ReadError> {
+        self.node = Some(node.into());
+        let read = self.read(&format!("node {node}"), input);
+        self.node = None;
+        read
     }
 
     pub fn read(&mut self, name: &str, input: &mut dyn BufRead) -> Result<(), ReadError> {
@@ -155,13 +171,18 @@ impl<K: Keep> Reader<K> {
         match kind.as_ref() {
             "flow" => self.flow(line),
             "coverage" => {
-                self.merge.coverage(parse::<CoverageLine<'_>>(line)?.coverage(&mut self.words));
+                let coverage = parse::<CoverageLine<'_>>(line)?.coverage(&mut self.words);
+                self.speaks_for("coverage", &coverage.node)?;
+                self.merge.coverage(coverage);
                 Ok(())
             }
             "object" => {
                 let wire = parse::<ObjectLine<'_>>(line)?;
                 let object = manifest::object(wire.object.get(), &mut self.words.known)
                     .map_err(|error| format!("object: {error}"))?;
+                if let Object::Pod(Pod { node: Some(node), .. }) = &object {
+                    self.speaks_for("a pod", node)?;
+                }
                 self.merge.object(wire.observed(object)?);
                 Ok(())
             }
@@ -176,8 +197,16 @@ impl<K: Keep> Reader<K> {
         }
     }
 
+    fn speaks_for(&self, what: &str, node: &str) -> Result<(), String> {
+        match &self.node {
+            Some(own) if **own != *node => Err(format!("{what} of another node, `{node}`")),
+            _ => Ok(()),
+        }
+    }
+
     fn flow(&mut self, line: &[u8]) -> Result<(), Fault> {
         let flow = parse::<FlowLine<'_>>(line)?.flow(&mut self.words)?;
+        self.speaks_for("a flow", &flow.key.node)?;
         self.merge.flows.flow(flow).map_err(Fault::Spill)
     }
 }

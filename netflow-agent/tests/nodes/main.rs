@@ -2,6 +2,7 @@
 
 mod answers;
 mod followed;
+mod hostile;
 mod rights;
 mod server;
 mod shop;

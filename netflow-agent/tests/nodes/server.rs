@@ -20,6 +20,12 @@ pub(crate) enum Answer {
     Whole(String),
     /// The connection ends in the middle.
     Half(String),
+    /// Head and body, byte for byte.
+    Raw(Vec<u8>),
+    /// These lines, then a byte now and then, and never an end.
+    Trickle(String),
+    /// Whole, with a clock that shows so many seconds more.
+    Ahead(i64, String),
     /// It is connected, and never says a word.
     Silent,
     /// The node has no agent.
@@ -206,6 +212,7 @@ fn converse(socket: &mut WebSocket<TcpStream>, node: &str, script: &Mutex<Script
             _ => {}
         }
     }
+    let ahead = |answer: &Answer| if let Answer::Ahead(seconds, _) = answer { *seconds } else { 0 };
     let is_follow = asked.starts_with(b"GET /v1/follow");
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/jsonl\r\nTransfer-Encoding: chunked\r\n\r\n";
     if is_follow {
@@ -218,9 +225,23 @@ fn converse(socket: &mut WebSocket<TcpStream>, node: &str, script: &Mutex<Script
         return Ok(());
     }
     let answer = script.lock().unwrap_or_else(PoisonError::into_inner).answers.get(node).cloned();
+    let date = date(answer.as_ref().map_or(0, ahead));
     match answer {
-        Some(Answer::Whole(lines)) => {
+        Some(Answer::Raw(bytes)) => {
+            for part in bytes.chunks(64 << 10) {
+                tell(socket, part)?;
+            }
+        }
+        Some(Answer::Trickle(lines)) => {
             say(socket, head)?;
+            say(socket, &chunk(&lines))?;
+            loop {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                say(socket, &chunk(" "))?;
+            }
+        }
+        Some(Answer::Whole(lines) | Answer::Ahead(_, lines)) => {
+            say(socket, &head.replace("\r\n\r\n", &format!("\r\n{date}\r\n")))?;
             let lines: Vec<&str> = lines.split_inclusive('\n').collect();
             for part in lines.chunks(7) {
                 say(socket, &chunk(&part.concat()))?;
@@ -238,6 +259,13 @@ fn converse(socket: &mut WebSocket<TcpStream>, node: &str, script: &Mutex<Script
     Ok(())
 }
 
+/// The header `Date`, as every agent sends it.
+fn date(ahead: i64) -> String {
+    let now = netflow_agent::sys::clock::now().seconds() + ahead;
+    let now = jiff::Timestamp::from_second(now).expect("a time of this age");
+    format!("Date: {}\r\n", now.strftime("%a, %d %b %Y %T GMT"))
+}
+
 fn chunk(text: &str) -> String {
     let mut chunk = String::new();
     write!(chunk, "{:x}\r\n{text}\r\n", text.len()).expect("a string takes all");
@@ -245,7 +273,11 @@ fn chunk(text: &str) -> String {
 }
 
 fn say(socket: &mut WebSocket<TcpStream>, text: &str) -> Told {
+    tell(socket, text.as_bytes())
+}
+
+fn tell(socket: &mut WebSocket<TcpStream>, text: &[u8]) -> Told {
     let mut bytes = vec![0];
-    bytes.extend_from_slice(text.as_bytes());
+    bytes.extend_from_slice(text);
     socket.send(Message::binary(bytes)).map_err(Box::new)
 }

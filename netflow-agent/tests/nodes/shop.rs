@@ -16,7 +16,7 @@ pub(crate) struct Shop {
     /// What `--since` and `--until` take.
     pub since: String,
     pub until: String,
-    /// Node -> its lines; the objects come from each.
+    /// Node -> its lines; the objects come from each, but of the pods its own.
     pub nodes: BTreeMap<String, String>,
 }
 
@@ -36,8 +36,8 @@ impl Shop {
                 None => objects.push_str(&text),
             }
         }
-        for lines in nodes.values_mut() {
-            *lines = written(&format!("{objects}{lines}"));
+        for (node, lines) in &mut nodes {
+            *lines = written(&format!("{}{lines}", own(&objects, node)));
         }
         let (since, until) = (now.plus_seconds(-7_200).to_string(), now.plus_seconds(-1).to_string());
         Self { since, until, nodes }
@@ -61,6 +61,16 @@ impl Shop {
         let output = program().args(words).args(window).arg("--kubeconfig").arg(server.kubeconfig()).output();
         output.expect("the program runs")
     }
+}
+
+/// All but other nodes' pods.
+fn own(objects: &str, node: &str) -> String {
+    let is_own = |line: &&str| {
+        let line: Value = serde_json::from_str(line).expect("a line of JSON");
+        let (object, on) = (&line["object"], &line["object"]["spec"]["nodeName"]);
+        object["kind"] != "Pod" || on.is_null() || on == node
+    };
+    objects.split_inclusive('\n').filter(is_own).collect()
 }
 
 /// As an agent's own writer puts it.

@@ -15,6 +15,8 @@ use kube::{Client, ResourceExt};
 use tokio::time::timeout;
 
 use super::Error;
+use crate::sys::clock;
+use crate::time::Time;
 
 /// An agent's pod, and the node that it speaks for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,8 @@ pub struct Reach {
     pub port: u16,
     /// The longest that a node may stay silent.
     pub deadline: Duration,
+    /// The longest that its whole answer may take.
+    pub whole: Duration,
     /// How many are asked at once.
     pub parallel: usize,
 }
@@ -79,6 +83,8 @@ pub async fn nodes(client: &Client) -> Result<Vec<String>, Error> {
 
 /// An answer that is still coming. Dropping it ends the forward.
 pub struct Answer {
+    /// What its clock showed when it answered, and ours.
+    pub clocks: Option<(Time, Time)>,
     pod: String,
     deadline: Duration,
     body: Incoming,
@@ -128,7 +134,9 @@ async fn ask(client: &Client, agent: &Agent, reach: &Reach, path: &str) -> Resul
     if !response.status().is_success() {
         return Err(Error::Status { pod: agent.pod.clone(), status: response.status().as_u16() });
     }
+    let date = response.headers().get(hyper::header::DATE).and_then(|date| date.to_str().ok());
     Ok(Answer {
+        clocks: date.and_then(Time::from_http).map(|theirs| (theirs, clock::now())),
         pod: agent.pod.clone(),
         deadline: reach.deadline,
         body: response.into_body(),

@@ -61,6 +61,10 @@ pub enum Error {
     Ended { pod: String },
     #[error("pod {pod} said nothing for {seconds} s")]
     Silent { pod: String, seconds: u64 },
+    #[error("pod {pod} was not done within {seconds} s")]
+    Late { pod: String, seconds: u64 },
+    #[error("its answer holds {what} of more than {mib} MiB")]
+    TooLong { what: &'static str, mib: usize },
     #[error("only namespace {namespace} could be read")]
     OneNamespace { namespace: String },
     #[error("start the threads")]

@@ -2,7 +2,7 @@
 //! all nodes and live objects as they come, then who answered and who did not. It waits, so that verbs need
 //! no runtime of their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,10 +14,11 @@ use tokio::time::MissedTickBehavior;
 use super::Error;
 use super::client::{self, Access};
 use super::follow::{self, News};
-use super::forward::{self, Reach};
+use super::forward::{self, Agent, Reach};
 use super::gather::{self, Piece};
 use super::live::{self, Scope, Unread};
 use crate::sys::signal;
+use crate::time::Time;
 
 /// A client and what drives it.
 pub struct Session {
@@ -30,10 +31,27 @@ pub struct Session {
 pub enum Arrival<'a> {
     /// Whole lines of a node's recording.
     Lines { node: &'a str, lines: &'a [u8] },
+    /// Its coverage, once its answer was whole: good as a whole or not at all.
+    Coverage { node: &'a str, lines: &'a [u8] },
     /// An object of the live cluster, as its API server serves it.
     Object(Value),
     /// So many of so many nodes are done.
     Progress { done: usize, all: usize },
+}
+
+/// Why something that came is not taken.
+#[derive(Debug)]
+pub enum Refusal<E> {
+    /// What this node says is not to be believed; the others are heard.
+    Node(String),
+    /// Nothing more is to come.
+    All(E),
+}
+
+impl<E> From<E> for Refusal<E> {
+    fn from(error: E) -> Self {
+        Self::All(error)
+    }
 }
 
 /// A node whose flows are not in the answer.
@@ -52,6 +70,8 @@ pub struct Answered {
     pub missing: Vec<Missing>,
     /// What the user's rights did not show.
     pub unread: Vec<Unread>,
+    /// What the nodes' clocks showed, and ours in the same moment.
+    pub clocks: BTreeMap<String, (Time, Time)>,
 }
 
 impl Session {
@@ -71,32 +91,19 @@ impl Session {
         &self,
         path: &str,
         namespace: Option<&str>,
-        take: &mut dyn FnMut(Arrival<'_>) -> Result<(), E>,
+        take: &mut dyn FnMut(Arrival<'_>) -> Result<(), Refusal<E>>,
     ) -> Result<Result<Answered, E>, Error> {
         let (agents, mut answered) = self.runtime.block_on(self.find())?;
-        let all = agents.len();
-        let mut pieces = gather::gather(&self.client, agents, &self.reach, path);
-        let mut done = 0;
-        while let Some(piece) = self.runtime.block_on(pieces.next()) {
-            let told = match piece {
-                Piece::Lines { node, lines } => take(Arrival::Lines { node: &node, lines: &lines }),
-                Piece::Ended { node, outcome } => {
-                    done += 1;
-                    match outcome {
-                        Ok(()) => answered.nodes.push(node),
-                        Err(error) => answered.missing.push(Missing { node, reason: error.chain() }),
-                    }
-                    take(Arrival::Progress { done, all })
-                }
-            };
-            if let Err(error) = told {
-                return Ok(Err(error));
-            }
-        }
-        let mut told = Ok(());
+        let mut told = match self.hear(agents, path, &mut answered, take) {
+            Err(error) => return Ok(Err(error)),
+            Ok(()) => Ok(()),
+        };
         let mut object = |object| {
-            if told.is_ok() {
-                told = take(Arrival::Object(object));
+            // No node is asked for objects: such a refusal cannot be.
+            if told.is_ok()
+                && let Err(Refusal::All(error)) = take(Arrival::Object(object))
+            {
+                told = Err(error);
             }
         };
         let unread = self.runtime.block_on(live::read(&self.client, Scope::All, namespace, &mut object))?;
@@ -110,6 +117,56 @@ impl Session {
         answered.missing.retain(|missing| answered.nodes.binary_search(&missing.node).is_err());
         answered.missing.sort();
         Ok(Ok(answered))
+    }
+
+    /// All that the agents answer. What is refused of one node is as good as not answered.
+    fn hear<E>(
+        &self,
+        agents: Vec<Agent>,
+        path: &str,
+        answered: &mut Answered,
+        take: &mut dyn FnMut(Arrival<'_>) -> Result<(), Refusal<E>>,
+    ) -> Result<(), E> {
+        let all = agents.len();
+        let mut pieces = gather::gather(&self.client, agents, &self.reach, path);
+        let mut refused: BTreeMap<String, String> = BTreeMap::new();
+        let mut done = 0;
+        while let Some(piece) = self.runtime.block_on(pieces.next()) {
+            let (node, told) = match piece {
+                Piece::Begun { node, clocks } => {
+                    answered.clocks.extend(clocks.map(|clocks| (node, clocks)));
+                    continue;
+                }
+                Piece::Lines { node, .. } | Piece::Coverage { node, .. } if refused.contains_key(&node) => {
+                    continue;
+                }
+                Piece::Lines { node, lines } => {
+                    let told = take(Arrival::Lines { node: &node, lines: &lines });
+                    (node, told)
+                }
+                Piece::Coverage { node, lines } => {
+                    let told = take(Arrival::Coverage { node: &node, lines: &lines });
+                    (node, told)
+                }
+                Piece::Ended { node, outcome } => {
+                    done += 1;
+                    match (refused.remove(&node), outcome) {
+                        (None, Ok(())) => answered.nodes.push(node.clone()),
+                        (Some(reason), _) => answered.missing.push(Missing { node: node.clone(), reason }),
+                        (None, Err(error)) => {
+                            answered.missing.push(Missing { node: node.clone(), reason: error.chain() });
+                        }
+                    }
+                    (node, take(Arrival::Progress { done, all }))
+                }
+            };
+            match told {
+                Ok(()) => {}
+                Err(Refusal::Node(reason)) => drop(refused.insert(node, reason)),
+                Err(Refusal::All(error)) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Follows all agents until SIGINT or SIGTERM; `take` gets the news, and none after each second.
@@ -151,7 +208,7 @@ impl Session {
         self.runtime.block_on(live::read(&self.client, Scope::Judged, namespace, take))
     }
 
-    async fn find(&self) -> Result<(Vec<forward::Agent>, Answered), Error> {
+    async fn find(&self) -> Result<(Vec<Agent>, Answered), Error> {
         let agents = forward::agents(&self.client, &self.reach).await?;
         let mut answered = Answered::default();
         match forward::nodes(&self.client).await {
