@@ -10,24 +10,19 @@ fn raw(headers: &str, body: &[u8]) -> Answer {
 }
 
 /// What node b answers, and how the gap is named.
-fn cases(shop: &Shop) -> Vec<(&'static str, Answer, &'static str)> {
+type Case = (&'static str, Answer, &'static str);
+
+const NO_RECORDING: &str = "missing: node node-b: its answer is no recording: ";
+
+/// Lines that are none.
+fn lines(shop: &Shop) -> Vec<Case> {
     let own = &shop.nodes["node-b"];
     let with = |line: &str| Answer::Whole(format!("{own}{line}\n"));
     let flow = own.lines().find(|line| line.contains("\"flow\"")).expect("a flow");
     let coverage = own.lines().find(|line| line.contains("\"coverage\"")).expect("coverage");
-    let length = |bytes: &[u8]| format!("Content-Length: {}\r\n", bytes.len());
-    let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, b'\n', 0xff];
-    let no_recording = "missing: node node-b: its answer is no recording: ";
-    let unread = "missing: node node-b: read the answer of pod agent-node-b";
     vec![
-        ("half a line", with(&flow[..60]), no_recording),
-        ("no JSON", with("<html>"), no_recording),
-        ("bytes that are no text", raw(&length(&gzip), &gzip), no_recording),
-        (
-            "compressed without being asked",
-            raw(&format!("Content-Encoding: gzip\r\n{}", length(&gzip)), &gzip),
-            no_recording,
-        ),
+        ("half a line", with(&flow[..60]), NO_RECORDING),
+        ("no JSON", with("<html>"), NO_RECORDING),
         (
             "flows of another node",
             with(&flow.replace("node-b", "node-a")),
@@ -48,14 +43,30 @@ fn cases(shop: &Shop) -> Vec<(&'static str, Answer, &'static str)> {
         (
             "what a later version may know",
             with(&flow.replace("\"protocol\":\"", "\"protocol\":\"Q")),
-            no_recording,
+            NO_RECORDING,
         ),
         (
             "coverage that is none",
             with(&coverage.replace("\"observed_seconds\":", "\"observed_seconds\":-")),
-            no_recording,
+            NO_RECORDING,
         ),
         ("a line of 5 MiB", with(&"x".repeat(5 << 20)), "its answer holds a line of more than 4 MiB"),
+    ]
+}
+
+/// Answers that are none.
+fn answers(shop: &Shop) -> Vec<Case> {
+    let own = &shop.nodes["node-b"];
+    let length = |bytes: &[u8]| format!("Content-Length: {}\r\n", bytes.len());
+    let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, b'\n', 0xff];
+    let unread = "missing: node node-b: read the answer of pod agent-node-b";
+    vec![
+        ("bytes that are no text", raw(&length(&gzip), &gzip), NO_RECORDING),
+        (
+            "compressed without being asked",
+            raw(&format!("Content-Encoding: gzip\r\n{}", length(&gzip)), &gzip),
+            NO_RECORDING,
+        ),
         ("two lengths", raw("Content-Length: 5\r\nContent-Length: 6\r\n", b"abcde\n"), unread),
         ("an answer shorter than it says", raw("Content-Length: 500\r\n", b"\n"), "missing: node node-b: "),
         ("a chunk without length", raw("Transfer-Encoding: chunked\r\n", b"zz\r\n"), unread),
@@ -85,7 +96,7 @@ fn an_answer_that_is_none_is_a_named_gap() {
         edges_from_a(&shop, &Server::start(script), "no agent").0
     };
     assert!(alone.contains("frontend"), "{alone}");
-    for (claim, answer, named) in cases(&shop) {
+    for (claim, answer, named) in lines(&shop).into_iter().chain(answers(&shop)) {
         let mut script = shop.script();
         script.answers.insert("node-b".to_owned(), answer);
         let server = Server::start(script);
