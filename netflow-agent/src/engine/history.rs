@@ -201,6 +201,13 @@ impl History {
         }
     }
 
+    /// Nothing of it is on disk any more.
+    pub(super) fn unsave(&mut self) {
+        for version in self.current.values_mut() {
+            version.unsaved = true;
+        }
+    }
+
     fn end(&mut self, name: &Name, at: Time, gone: bool) -> Option<Arc<Object>> {
         let version = self.current.remove(name)?;
         let mut observed = version.observed;

@@ -31,6 +31,8 @@ pub enum Input {
     Unheard(Span),
     /// The wall clock was set back, to now.
     SetBack(SetBack),
+    /// The store was lost under us: all that is still known is to be saved again.
+    StoreLost,
     /// The last `Save` is on disk.
     Saved {
         at: Time,

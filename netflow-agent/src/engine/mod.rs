@@ -119,6 +119,11 @@ impl Engine {
                 self.retry(span.last);
                 return self.save();
             }
+            Input::StoreLost => {
+                self.sum.unsave();
+                self.history.unsave();
+                return self.save();
+            }
             Input::Saved { at } => {
                 self.saving = false;
                 self.sum.saved(at);

@@ -232,6 +232,16 @@ impl Sum {
         }
     }
 
+    /// What was saved is gone: all that is here is to be saved again.
+    pub fn unsave(&mut self) {
+        for sum in self.hours.values_mut() {
+            sum.unsaved = true;
+            for row in sum.rows.values_mut() {
+                (row.unsaved, row.stored) = (true, false);
+            }
+        }
+    }
+
     fn coverage(&self, hour: Hour, sum: &HourSum) -> Coverage {
         let seconds = |milliseconds: i64| {
             let seconds = ((milliseconds + 500) / 1_000).clamp(0, 3_600);

@@ -7,8 +7,9 @@ use std::process::{Command, Output};
 use netflow_agent::sys::store::FILE;
 
 use crate::lab_of;
-use crate::running::Agent;
+use crate::running::{Agent, lost, served, stored};
 use crate::traffic::{converse, manifests};
+use crate::wait;
 
 fn verb(words: &[&str], source: &str, path: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netflow-agent"));
@@ -96,4 +97,47 @@ fn a_killed_agents_folder_is_read_and_a_damaged_one_is_said_to_be() {
     let aside = fs::read_dir(&state).expect("the folder").filter_map(Result::ok);
     let aside = aside.filter(|entry| entry.file_name().to_string_lossy().contains("aside"));
     assert_eq!(aside.count(), 2);
+}
+
+/// What somebody does to a state folder.
+type Loss = (&'static str, fn(&Path));
+
+fn cut(file: &Path, length: u64) {
+    fs::File::options().write(true).open(file).and_then(|file| file.set_len(length)).expect("cut");
+}
+
+/// Rows of this hour and the objects are in memory still: a new store gets them, and the agent goes on.
+#[test]
+fn a_store_that_is_lost_under_a_running_agent_is_begun_anew() {
+    let lab = lab_of!("folder::a_store_that_is_lost_under_a_running_agent_is_begun_anew", 2);
+    let losses: [Loss; 5] = [
+        ("the folder removed", |state| fs::remove_dir_all(state).expect("removed")),
+        ("the file removed", |state| fs::remove_file(state.join(FILE)).expect("removed")),
+        ("the file emptied", |state| cut(&state.join(FILE), 0)),
+        ("the file cut short", |state| cut(&state.join(FILE), 100_000)),
+        ("another in its place", |state| {
+            fs::copy(state.join(FILE), state.join("copy")).expect("copied");
+            fs::rename(state.join("copy"), state.join(FILE)).expect("renamed");
+        }),
+    ];
+    for (what, lose) in losses {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (state, inventory) = (folder.path().join("state"), folder.path().join("cluster.yaml"));
+        fs::write(&inventory, manifests(&lab)).expect("manifests");
+        let path = inventory.to_string_lossy();
+        let agent = Agent::start(&lab, &state, &["--interval", "100ms", "--inventory", &path]);
+        converse(lab.pod(0), lab.pod(1), 8080, 5);
+        assert_eq!(served(&agent.export(), 8080), 5, "{what}");
+        lose(&state);
+        wait::until("it is noticed", || agent.log().contains("a new one is begun"));
+        converse(lab.pod(0), lab.pod(1), 8080, 5);
+        wait::until("it is asked as before", || agent.ask("/v1/export").is_some());
+        let recording = agent.export();
+        assert_eq!((served(&recording, 8080), lost(&recording)), (10, 0), "{what}");
+        assert_eq!(recording.objects.len(), 3, "{what}");
+        assert_eq!(agent.metric("netflow_store_failing"), 0, "{what}");
+        agent.stop();
+        let left = stored(&state);
+        assert_eq!((served(&left, 8080), left.objects.len()), (10, 3), "{what}");
+    }
 }

@@ -176,7 +176,7 @@ fn spawn_tasks(
 ) -> Result<(), AgentError> {
     let router = |reached| http::router(Arc::clone(shared), reached);
     let Listeners { socket, query, metrics } = listeners;
-    tokio::spawn(serve("socket", axum::serve(socket, router(Reached::Socket)).into_future()));
+    tokio::spawn(serve_socket(socket, options.state_dir.clone(), router(Reached::Socket)));
     if let Some(query) = query {
         tokio::spawn(serve("query", axum::serve(query, router(Reached::Loopback)).into_future()));
     }
@@ -194,6 +194,32 @@ fn spawn_tasks(
         tokio::spawn(kubernetes::follow(kubernetes, Arc::clone(shared)));
     }
     Ok(())
+}
+
+/// How often the socket is looked for.
+const SOCKET_LOOK: Duration = Duration::from_secs(2);
+
+/// Answers on the socket in the folder; when that is removed, on a new one, as soon as there is a folder again.
+async fn serve_socket(mut socket: UnixListener, folder: PathBuf, router: axum::Router) {
+    let path = folder.join(store::SOCKET);
+    loop {
+        tokio::select! {
+            () = serve("socket", axum::serve(socket, router.clone()).into_future()) => return,
+            () = until(|| (!path.exists()).then_some(())) => {}
+        }
+        socket = until(|| bind_socket(&folder).ok()).await;
+        tracing::warn!(path = %path.display(), "the socket was removed; there is a new one");
+    }
+}
+
+/// Asks again and again, until there is an answer.
+async fn until<T>(ask: impl Fn() -> Option<T>) -> T {
+    loop {
+        tokio::time::sleep(SOCKET_LOOK).await;
+        if let Some(answer) = ask() {
+            return answer;
+        }
+    }
 }
 
 async fn serve(what: &'static str, served: impl Future<Output = std::io::Result<()>>) {

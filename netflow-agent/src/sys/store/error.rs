@@ -19,6 +19,8 @@ pub enum StoreError {
     Database { op: &'static str, path: PathBuf, source: Box<redb::Error> },
     #[error("the store {path} holds a row that is none: {what}")]
     Row { path: PathBuf, what: &'static str },
+    #[error("the store {path} was {what} while it was in use")]
+    Lost { path: PathBuf, what: &'static str },
     #[error("write the recording")]
     Write { source: std::io::Error },
 }
@@ -50,7 +52,7 @@ impl StoreError {
     pub fn is_damage(&self) -> bool {
         use std::io::ErrorKind::{InvalidData, UnexpectedEof};
         match self {
-            Self::Row { .. } => true,
+            Self::Row { .. } | Self::Lost { .. } => true,
             Self::Database { source, .. } => match &**source {
                 redb::Error::Corrupted(_) | redb::Error::RepairAborted => true,
                 redb::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),

@@ -3,7 +3,9 @@
 //! machine stops; the layout has a version, and a file of another one is set aside, never misread.
 
 mod error;
+mod files;
 mod layout;
+mod lost;
 mod read;
 mod retain;
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable, TableHandle};
 
 use super::StoreError;
+use super::files::CACHE_BYTES;
 use super::layout::{COVERAGE, FILE, Flows, LAYOUT, META, OBJECTS, flows_hour, flows_name};
-use super::write::CACHE_BYTES;
 use crate::recording::{self, row};
 use crate::time::{Hour, Time, Window};
 

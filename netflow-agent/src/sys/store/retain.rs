@@ -26,6 +26,7 @@ pub struct Removed {
 impl Store {
     /// Takes away what is over the limits at `now`.
     pub fn retain(&mut self, limits: Limits, now: Time) -> Result<Removed, StoreError> {
+        self.is_whole()?;
         let (hours, mut bytes) = self.sizes()?;
         let age = i64::try_from(limits.age.as_secs()).unwrap_or(i64::MAX);
         let oldest = now.plus_seconds(age.saturating_neg()).hour();
@@ -43,6 +44,7 @@ impl Store {
         if !gone.is_empty() {
             self.compact(limits.bytes);
         }
+        self.look();
         Ok(Removed { hours: gone.len(), objects })
     }
 

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::Turn;
-use crate::engine::{Batch, Input};
+use crate::engine::{Batch, Input, Output};
 use crate::flow::Sample;
 use crate::sys::bpf::{self, Capture};
 use crate::sys::cgroup;
@@ -21,32 +21,53 @@ const NO_PODS: usize = 8_192;
 
 impl Turn {
     pub(super) fn save(&mut self, batch: &Batch, at: Time) -> Result<(), StoreError> {
-        match self.store.save(batch) {
+        let saved = match self.store.save(batch) {
+            Err(error) if error.is_damage() => self.begin_anew(&error, at),
+            Err(error) => Err(error),
             Ok(()) => {
-                self.figures.saves += 1;
-                if std::mem::take(&mut self.figures.store_failing) {
-                    tracing::info!("the state folder can be written again; what waited is saved");
-                }
-                drop(self.engine.step(Input::Saved { at }));
-                self.shared.tell(batch);
-                if std::mem::take(&mut self.news.listed) {
-                    bpf::give_memory_back();
-                }
+                self.saved(batch, at);
                 Ok(())
             }
-            Err(error) => {
-                self.figures.save_failures += 1;
-                if !std::mem::replace(&mut self.figures.store_failing, true) {
-                    let full = error.is_disk_full();
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        disk_full = full,
-                        "the state folder cannot be written; capturing goes on, and flows wait in memory"
-                    );
-                }
-                Err(error)
+        };
+        if let Err(error) = &saved {
+            self.figures.save_failures += 1;
+            if !std::mem::replace(&mut self.figures.store_failing, true) {
+                let full = error.is_disk_full();
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    disk_full = full,
+                    "the state folder cannot be written; capturing goes on, and flows wait in memory"
+                );
             }
         }
+        saved
+    }
+
+    fn saved(&mut self, batch: &Batch, at: Time) {
+        self.figures.saves += 1;
+        if std::mem::take(&mut self.figures.store_failing) {
+            tracing::info!("the state folder can be written again; what waited is saved");
+        }
+        drop(self.engine.step(Input::Saved { at }));
+        self.shared.tell(batch);
+        if std::mem::take(&mut self.news.listed) {
+            bpf::give_memory_back();
+        }
+    }
+
+    /// The store was removed or spoilt under us: a new one gets all that is still known, which is this hour and the
+    /// objects.
+    fn begin_anew(&mut self, lost: &StoreError, at: Time) -> Result<(), StoreError> {
+        let aside = self.store.begin_anew()?;
+        tracing::error!(
+            error = lost as &dyn std::error::Error,
+            set_aside = aside.as_ref().map(|path| tracing::field::display(path.display())),
+            "the store is lost; a new one is begun with this hour, and earlier ones are not in it"
+        );
+        let Output::Save(all) = self.engine.step(Input::StoreLost) else { return Ok(()) };
+        self.store.save(&all)?;
+        self.saved(&all, at);
+        Ok(())
     }
 
     /// Lists the tree when a cgroup speaks that was not met before. Once is enough: it was there when it spoke,
