@@ -18,7 +18,7 @@ use netflow_agent::net::Direction;
 use netflow_agent::policy::{Options, Recommendation, generate};
 use netflow_agent::recording::{Reader, Recording};
 use netflow_agent::render::kubernetes::Detail;
-use netflow_agent::render::proof::{self, Unproven};
+use netflow_agent::render::proof;
 use netflow_agent::time::Window;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -175,13 +175,21 @@ fn alike(answer: &Recommendation, one: &WorkloadName, other: &WorkloadName) -> b
         })
 }
 
+/// No policy can be in a namespace that no API server takes, and no pod either.
+fn may_exist(namespace: &str) -> bool {
+    let letters =
+        namespace.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    letters && !namespace.is_empty() && namespace.len() < 64 && namespace.trim_matches('-') == namespace
+}
+
 fn court(inventory: &Inventory<'_>, yaml: &str) -> (naive::Cluster, Vec<WorkloadName>) {
     let mut cluster = naive::Cluster {
         policies: serde_saphyr::from_multiple(yaml).expect("policies"),
         ..naive::Cluster::default()
     };
     let mut workloads = Vec::new();
-    for known in inventory.pods.iter().filter(|known| !known.pod.host_network && !known.pod.ips.is_empty()) {
+    let pods = inventory.pods.iter().filter(|known| !known.pod.host_network && !known.pod.ips.is_empty());
+    for known in pods.filter(|known| may_exist(&known.pod.meta.namespace)) {
         let labels = &known.pod.meta.labels;
         cluster.pods.push(naive::Pod {
             namespace: known.pod.meta.namespace.to_string(),
@@ -239,25 +247,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_damaged_recording_leads_to_no_policy_or_to_one_that_allows_what_it_says(lines in damaged()) {
+    fn a_damaged_recording_leads_to_policies_that_allow_what_they_say(lines in damaged()) {
         let recording = read(&lines);
         let inventory = Inventory::of(&recording.objects, Window::ALL);
         let joined = join(&recording, &inventory, Window::ALL);
         let answer = generate(&joined.edges, &inventory, &Options::default());
         let yaml = pipeline::rendered(&answer, Detail::Full);
-        match proof::parse("stream", yaml.as_bytes()) {
-            // Then nothing is printed.
-            Err(Unproven::Unreadable(_)) => {}
-            Err(Unproven::Denied(edges)) => panic!("parsed, and yet {edges:?}"),
-            Ok(policies) => {
-                let objects = recording.objects.iter().map(|observed| &*observed.object);
-                if let Err(error) = proof::prove(policies, objects, &joined.edges, &answer) {
-                    panic!("{error}\n{yaml}");
-                }
-                allows_what_it_says(&answer, &inventory, &yaml);
-                shuts_out_strangers(&answer, &inventory, &yaml);
-            }
+        // One bad line is a gap, and no reason to refuse all others.
+        let policies = proof::parse("stream", yaml.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+        let objects = recording.objects.iter().map(|observed| &*observed.object);
+        if let Err(error) = proof::prove(policies, objects, &joined.edges, &answer) {
+            panic!("{error}\n{yaml}");
         }
+        allows_what_it_says(&answer, &inventory, &yaml);
+        shuts_out_strangers(&answer, &inventory, &yaml);
     }
 }
 

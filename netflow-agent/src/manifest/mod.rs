@@ -33,7 +33,7 @@ pub use finding::{Finding, Place, Severity};
 pub use object::{ObjectError, object, object_from_value};
 pub(crate) use read::walk::alike;
 pub use read::{Manifests, Placed, read};
-pub use validate::{Violation, object as validate};
+pub use validate::{Violation, is_label, is_namespace, object as validate};
 pub use words::Words;
 
 /// Labels of an object; keys and values interned by the reader where many objects share them.

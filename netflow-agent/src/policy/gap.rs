@@ -89,7 +89,8 @@ pub struct Gap {
 
 impl Gap {
     pub fn new(kind: GapKind, about: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { kind, about: about.into(), text: text.into(), review: None }
+        let (about, text) = (printable(about.into()), printable(text.into()));
+        Self { kind, about, text, review: None }
     }
 
     #[must_use]
@@ -97,6 +98,17 @@ impl Gap {
         self.review = entry;
         self
     }
+}
+
+/// Names come from recordings, and a terminal obeys what is no letter.
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let shown = |letter: char| {
+        if letter.is_control() { letter.escape_default().collect() } else { letter.to_string() }
+    };
+    text.chars().map(shown).collect::<Vec<String>>().concat()
 }
 
 /// An entry that declares what a gap says may be missing.

@@ -10,7 +10,8 @@ use super::ledger::{Ledger, PeerKey};
 use super::scene::{GroupId, Scene};
 use super::{Options, Recommendation, exposed, sift, words};
 use crate::edge::{Edge, EdgeKey};
-use crate::identity::{Endpoint, Inventory, WorkloadName};
+use crate::identity::{Endpoint, Inventory, KnownPod, WorkloadName};
+use crate::manifest::{is_label, is_namespace};
 use crate::net::Direction;
 use crate::review::{Action, End, Entry};
 
@@ -24,6 +25,7 @@ pub(super) fn of_scene(
 ) {
     let mut gaps = std::mem::take(&mut answer.gaps);
     gaps.extend(groups(scene, options));
+    gaps.extend(refused(inventory, scene, options));
     let written = answer.policies.iter().flat_map(|policy| &policy.workloads).cloned().collect();
     gaps.extend(silent(edges, &written, scene, options));
     let whole = answer.withheld.iter().filter(|withheld| withheld.is_whole());
@@ -135,6 +137,23 @@ fn groups(scene: &Scene, options: &Options) -> Vec<Gap> {
         }
     }
     gaps
+}
+
+/// Pods that no API server takes: written by hand, or by nobody with good intent.
+fn refused(inventory: &Inventory<'_>, scene: &Scene, options: &Options) -> Vec<Gap> {
+    let pods = inventory.pods.iter().filter(|known| scene.refused.contains(&known.workload));
+    let pods = pods.filter(|known| options.is_subject(&known.workload.namespace));
+    let gap = |known: &KnownPod<'_>| {
+        let meta = &known.pod.meta;
+        let bad = meta.labels.iter().find(|(key, value)| !is_label(key, value));
+        let what = match bad.filter(|_| is_namespace(&meta.namespace)) {
+            Some((key, value)) => format!("its label `{key}: {value}`"),
+            None => format!("the namespace `{}`", meta.namespace),
+        };
+        let text = format!("no API server takes {what}: nothing is written for it");
+        Gap::new(GapKind::NotExpressible, words::workload(&known.workload), text)
+    };
+    pods.map(gap).collect()
 }
 
 /// Namespaces and workloads that no edge touches.

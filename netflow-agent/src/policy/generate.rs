@@ -30,7 +30,7 @@ pub fn generate(edges: &[Edge], inventory: &Inventory<'_>, options: &Options) ->
     let mut allowed = Vec::new();
     for (at, edge) in edges.iter().enumerate() {
         let fate = sift::sift(edge, &scene, options, &mut used);
-        answer.gaps.extend(sift::gap(edge, &fate, options));
+        answer.gaps.extend(sift::gap(edge, &fate, &scene, options));
         match fate {
             Fate::Allow { source, destination } => {
                 allowed.push(at);

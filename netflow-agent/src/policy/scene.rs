@@ -11,6 +11,7 @@ use super::selector::{self, Group, Row};
 use super::{NamespaceLabel, Options, sift};
 use crate::identity::{Inventory, WorkloadName};
 use crate::manifest::Labels;
+use crate::manifest::{is_label, is_namespace};
 use crate::time::Time;
 
 /// Which group of which namespace.
@@ -27,6 +28,8 @@ pub(super) struct Scene {
     group_of: BTreeMap<WorkloadName, GroupId>,
     /// Namespaces with a pod that a policy can select.
     pub(super) populated: BTreeSet<Arc<str>>,
+    /// Workloads whose pods no API server takes, by namespace or label.
+    pub(super) refused: BTreeSet<WorkloadName>,
     namespace_labels: BTreeMap<Arc<str>, NamespaceLabel>,
     node_ips: BTreeMap<Arc<str>, BTreeSet<IpAddr>>,
     /// Addresses of pods, Services and nodes, and those that mean something of their own.
@@ -52,8 +55,11 @@ impl Scene {
         }
         for known in &inventory.pods {
             let pod = known.pod;
-            if !pod.host_network {
+            if !pod.host_network && is_namespace(&pod.meta.namespace) {
                 scene.populated.insert(Arc::clone(&pod.meta.namespace));
+            }
+            if !pod.host_network && scene.group_of(&known.workload).is_none() {
+                scene.refused.insert(known.workload.clone());
             }
             scene.taken.extend(known.holds.iter().map(|hold| hold.ip).chain(pod.host_ips.iter().copied()));
         }
@@ -160,10 +166,18 @@ fn named(namespace: &Arc<str>) -> NamespaceLabel {
     NamespaceLabel { key: "kubernetes.io/metadata.name".into(), value: Arc::clone(namespace) }
 }
 
+fn may_be(workload: &WorkloadName, labels: &Labels) -> bool {
+    is_namespace(&workload.namespace) && labels.iter().all(|(key, value)| is_label(key, value))
+}
+
 /// The labels of all pods and templates, by namespace and workload.
 fn rows(inventory: &Inventory<'_>) -> BTreeMap<Arc<str>, BTreeMap<WorkloadName, Row>> {
     let mut rows: BTreeMap<Arc<str>, BTreeMap<WorkloadName, Row>> = BTreeMap::new();
     let mut add = |workload: &WorkloadName, labels: &Labels| {
+        // A pod that no API server takes runs nowhere, and must not blur those that do.
+        if !may_be(workload, labels) {
+            return;
+        }
         let of_namespace = rows.entry(Arc::clone(&workload.namespace)).or_default();
         let row = match of_namespace.get_mut(workload) {
             Some(row) => row,
@@ -201,7 +215,7 @@ fn namespace_labels(inventory: &Inventory<'_>, key: Option<&Arc<str>>) -> BTreeM
     let Some(key) = key else { return BTreeMap::new() };
     let mut holders: BTreeMap<&Arc<str>, Vec<&Arc<str>>> = BTreeMap::new();
     for namespace in &inventory.namespaces {
-        if let Some(value) = namespace.meta.labels.get(key) {
+        if let Some(value) = namespace.meta.labels.get(key).filter(|value| is_label(key, value)) {
             holders.entry(value).or_default().push(&namespace.meta.name);
         }
     }

@@ -35,6 +35,9 @@ pub(super) const ON_CILIUM: &str = "an ipBlock matches no node and no pod on cil
 /// An end that peers cannot be made of.
 const NAMELESS: &str = "an end on the network of a node whose address is not known: no rule can name it";
 
+/// A pod that cannot be.
+const REFUSED: &str = "no API server takes the namespace or the labels of an end: no rule can name it";
+
 /// What becomes of an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -188,7 +191,7 @@ pub(super) fn everywhere_but_pods(v6: bool, scene: &Scene) -> (IpNet, Vec<IpNet>
 }
 
 /// The gap that goes with a fate, where one does.
-pub(super) fn gap(edge: &Edge, fate: &Fate, options: &Options) -> Option<Gap> {
+pub(super) fn gap(edge: &Edge, fate: &Fate, scene: &Scene, options: &Options) -> Option<Gap> {
     let key = &edge.key;
     if !options.concerns(key) {
         return None;
@@ -204,6 +207,9 @@ pub(super) fn gap(edge: &Edge, fate: &Fate, options: &Options) -> Option<Gap> {
                     GapKind::ServiceWithoutBackends,
                     format!("no backend of Service {}/{} is known for that time", name.namespace, name.name),
                 )),
+                Endpoint::Workload(name) if scene.refused.contains(name) => {
+                    Some((GapKind::NotExpressible, REFUSED.to_owned()))
+                }
                 _ => None,
             });
             let (kind, text) = named.unwrap_or_else(|| (GapKind::NotExpressible, NAMELESS.to_owned()));

@@ -136,3 +136,33 @@ fn dns_that_nobody_was_seen_to_ask_is_offered_where_a_server_is_known() {
         ["monitoring", "pay", "web"].iter().flat_map(|name| [of(name, "TCP"), of(name, "UDP")]).collect();
     assert_eq!(offered, all);
 }
+
+#[test]
+fn what_no_server_takes_is_a_gap_and_stops_nobody_else() {
+    let pod = |namespace: &str, name: &str, label: &str, ip: &str| {
+        format!(
+            r#"{{"kind":"object","object":{{"apiVersion":"v1","kind":"Pod","metadata":{{"namespace":"{namespace}","name":"{name}","uid":"{name}","labels":{{"app":"{label}"}}}},"spec":{{"nodeName":"node-a"}},"status":{{"podIP":"{ip}"}}}}}}"#
+        ) + "\n"
+    };
+    let more = pod("web", "odd", "a b", "10.244.1.201")
+        + &pod("No Space", "lost", "lost", "10.244.1.202")
+        + &flow("server", "p-gateway", "10.244.1.10", "10.244.1.201", 8443)
+        + &flow("server", "p-gateway", "10.244.1.10", "10.244.1.202", 8443);
+    let found = gaps("not-expressible", &more, &Options::default());
+    assert_eq!(
+        found,
+        [
+            "Pod No Space/lost: no API server takes the namespace `No Space`: nothing is written for it",
+            "Pod No Space/lost -> Deployment web/gateway 8443/TCP: no API server takes the namespace or the labels of an end: no rule can name it; 1 connection left out",
+            "Pod web/odd: no API server takes its label `app: a b`: nothing is written for it",
+            "Pod web/odd -> Deployment web/gateway 8443/TCP: no API server takes the namespace or the labels of an end: no rule can name it; 1 connection left out",
+        ]
+    );
+    let answer = told(&more, &Options::default());
+    let mut yaml = Vec::new();
+    crate::render::kubernetes::yaml(&answer.policies, crate::render::kubernetes::Detail::None, &mut yaml)
+        .expect("a vector takes all");
+    let policies = crate::render::proof::parse("stream", &yaml).expect("an API server takes all of them");
+    assert_eq!(answer.policies.len(), told("", &Options::default()).policies.len());
+    assert_eq!(policies.len(), answer.policies.len());
+}

@@ -38,6 +38,16 @@ impl Report {
     }
 }
 
+/// Whether a namespace may have this name.
+pub fn is_namespace(text: &str) -> bool {
+    name::label(text).is_ok()
+}
+
+/// Whether an object may carry this label.
+pub fn is_label(key: &str, value: &str) -> bool {
+    name::key(key).is_ok() && name::value(value).is_ok()
+}
+
 /// All violations, in the order of the object's fields.
 pub fn object(object: &Object) -> Vec<Violation> {
     let mut report = Report::default();
