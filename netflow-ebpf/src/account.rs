@@ -90,9 +90,9 @@ pub(crate) fn count(key: &Key, delta: Delta) {
 }
 
 /// Counts a datagram, once for each direction and epoch: that there were some is all that is asked of them. A flow
-/// that is new to both epochs has begun, whatever `delta` says.
+/// that is new to both epochs has begun, whatever `delta` says. Returns whether both directions were told before this.
 #[inline(always)]
-pub(crate) fn count_talk(key: &Key, mut delta: Delta) {
+pub(crate) fn count_talk(key: &Key, mut delta: Delta) -> bool {
     let epoch = epoch();
     if let Some(stats) = find(key, epoch) {
         // SAFETY: `stats` is from a map lookup, valid while this program runs.
@@ -102,12 +102,13 @@ pub(crate) fn count_talk(key: &Key, mut delta: Delta) {
         if delta.begun != 0 || !is_told {
             add(stats, delta);
         }
-        return;
+        return sent != 0 && received != 0;
     }
     if find(key, epoch ^ 1).is_none() {
         delta.begun = 1;
     }
     insert(key, epoch, delta);
+    false
 }
 
 /// Adds one to the counter of something lost.

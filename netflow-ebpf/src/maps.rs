@@ -69,7 +69,7 @@ pub(crate) fn sockets() -> *mut c_void {
 /// the kernel keeps before them.
 #[repr(C)]
 pub(crate) struct Socket {
-    /// Each direction's talk that was counted last: the same again needs no counting.
+    /// Each direction's talk that was counted last, or need not be counted: the same again needs no look-up.
     pub(crate) sent: Talk,
     pub(crate) received: Talk,
     /// `role::*`.

@@ -265,15 +265,22 @@ fn talk_anew<const IS_V6: bool, const IS_SENT: bool>(ctx: *mut bpf_sock_addr, so
     }
     socket.meet(&ends);
     socket.name(ctx);
-    let role = socket.role;
+    let begun = u32::from(socket.role == role::NONE);
     if IS_SENT {
         socket.sends();
-        account::count_talk(&socket.key, Delta { begun: u32::from(role == role::NONE), ..Delta::SENT });
-    } else if socket.receives() {
-        account::count_talk(&socket.key, Delta { begun: u32::from(role == role::NONE), ..Delta::RECEIVED });
-    } else {
+    } else if !socket.receives() {
         // Judged anew each time: it may become a peer that this socket has asked.
         put!(socket.received.port_and_epoch, 0);
+        return;
+    }
+    let delta = if IS_SENT { Delta { begun, ..Delta::SENT } } else { Delta { begun, ..Delta::RECEIVED } };
+    if account::count_talk(&socket.key, delta) && socket.both == 0 {
+        // Both directions are told: the answer, which belongs to the same flow, need not be looked up.
+        if IS_SENT {
+            socket.received = socket.sent;
+        } else {
+            socket.sent = socket.received;
+        }
     }
 }
 
@@ -330,10 +337,11 @@ impl Socket {
         true
     }
 
-    /// Whether the last datagram of the other direction was with this peer too, in this epoch.
+    /// Whether the last datagram of the other direction was with this peer too, in this epoch, and so of the same
+    /// flow. A server that also asks may have answered this peer, or asked it: there only the maps tell.
     #[inline(always)]
     fn is_returned(&self) -> bool {
-        self.sent == self.received
+        self.both == 0 && self.sent == self.received
     }
 }
 

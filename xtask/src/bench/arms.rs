@@ -130,9 +130,9 @@ pub(super) fn run(agent: &Path, args: &Capture) -> Outcome {
                 continue;
             }
             let running = Running::start(&pods, agent, &beside, ARMS[at])?;
-            let measured = measure(&pods, args.length);
+            let measured = measure(&pods, args);
             running.stop()?;
-            for (load, cpu) in measured?.into_iter().enumerate() {
+            for (load, cpu) in measured? {
                 figures[load][at].push(cpu);
             }
         }
@@ -169,15 +169,18 @@ impl Running {
     }
 }
 
-/// Nanoseconds of CPU per unit, of each load.
-fn measure(pods: &Pods, length: u64) -> Result<Vec<f64>> {
-    let length = length.to_string();
+/// Nanoseconds of CPU per unit, of each load that was asked for, with its place in `LOADS`.
+fn measure(pods: &Pods, args: &Capture) -> Result<Vec<(usize, f64)>> {
+    let length = args.length.to_string();
+    let wanted = |kind: Kind| args.load.is_empty() || args.load.contains(&kind);
     LOADS
         .iter()
-        .map(|(_, word, _, _)| {
+        .enumerate()
+        .filter(|(_, (kind, _, _, _))| wanted(*kind))
+        .map(|(at, (_, word, _, _))| {
             let load = [word, SERVER, "--milliseconds", &length];
             let (done, cpu_ns) = pods.client.load(&pods.server, &load)?;
-            Ok(ratio(cpu_ns, done))
+            Ok((at, ratio(cpu_ns, done)))
         })
         .collect()
 }
@@ -191,7 +194,7 @@ pub(super) fn ratio(a: u64, b: u64) -> f64 {
 fn print(figures: &[[Vec<f64>; ARMS.len()]]) {
     println!("| load | none, ns | none again | ours | at most | | hooks alone | in the window | tc, per packet |");
     println!("|---|---|---|---|---|---|---|---|---|");
-    for ((kind, _, words, bound), arms) in LOADS.iter().zip(figures) {
+    for ((kind, _, words, bound), arms) in LOADS.iter().zip(figures).filter(|(_, arms)| !arms[0].is_empty()) {
         let over = |arm: Arm| {
             let at = ARMS.iter().position(|other| *other == arm).unwrap_or(0);
             let none: Vec<f64> = arms[0].iter().copied().step_by(arm.every()).collect();

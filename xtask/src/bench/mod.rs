@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
 
+use crate::lab::load::Kind;
 use crate::{Outcome, cargo, program};
 
 mod agent;
@@ -59,6 +60,9 @@ pub(crate) struct Capture {
     /// Only these parts; all without
     #[arg(long, value_enum, value_name = "PART")]
     only: Vec<Part>,
+    /// Only these loads; all without
+    #[arg(long, value_enum, value_name = "LOAD")]
+    load: Vec<Kind>,
     /// Seconds of the agent's own figures
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     agent_seconds: u64,
