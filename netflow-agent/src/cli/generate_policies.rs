@@ -111,13 +111,17 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let live = live(&args, &loaded, streams)?;
     let known = inventory.policies.iter().copied();
     foreign(&answer, known.chain(&live))?;
+    let proven = if args.suggest_review {
+        prove(&args, &answer, &loaded, &joined.edges)?
+    } else {
+        put_out(&args, &answer, &loaded, (&joined, &options), &live, streams)?
+    };
+    answer.add_gaps(proof::still_allowed(&proven.cluster, &joined.edges, &answer), &options);
+    answer.add_gaps(existing_gaps(&proven.cluster, &live, &joined.attempts, &options), &options);
     if args.suggest_review {
         summary::ready_made(&answer.gaps, streams.out)?;
         return Ok(loaded.exit());
     }
-    let proven = put_out(&args, &answer, &loaded, (&joined, &options), &live, streams)?;
-    answer.add_gaps(proof::still_allowed(&proven.cluster, &joined.edges, &answer), &options);
-    answer.add_gaps(existing_gaps(&proven.cluster, &live, &joined.attempts, &options), &options);
     let today = (!live.is_empty()).then(|| {
         let cluster = Cluster::compile(Arc::clone(&proven.cluster.snapshot), live);
         today(&cluster, &joined.edges, &inventory, &options)

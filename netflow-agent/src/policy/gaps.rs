@@ -13,7 +13,7 @@ use crate::edge::{Edge, EdgeKey};
 use crate::identity::{Endpoint, Inventory, KnownPod, WorkloadName};
 use crate::manifest::{is_label, is_namespace};
 use crate::net::Direction;
-use crate::review::{Action, End, Entry};
+use crate::review::{Accepted, Action, End, Entry};
 
 pub(super) fn of_scene(
     answer: &mut Recommendation,
@@ -47,7 +47,17 @@ pub(super) fn of_scene(
 impl Recommendation {
     /// Adds gaps, less those that the review has settled, and keeps all sorted.
     pub fn add_gaps(&mut self, gaps: Vec<Gap>, options: &Options) {
-        self.gaps.extend(gaps.into_iter().filter(|gap| !is_settled(gap, options)));
+        for gap in gaps {
+            if let Some(at) = settled(&gap, options) {
+                // An approval has no other work to do.
+                let is_approval = options.review.entries[at].action == Action::Approve;
+                self.unused_entries.retain(|unused| !is_approval || *unused != at);
+            } else if let Some(at) = accepted(&gap, options) {
+                *self.accepted.entry(at).or_default() += 1;
+            } else {
+                self.gaps.push(gap);
+            }
+        }
         self.gaps.sort_by(|a, b| (a.kind, &a.about, &a.text).cmp(&(b.kind, &b.about, &b.text)));
         self.gaps.dedup();
     }
@@ -97,14 +107,19 @@ pub(super) fn approves(key: &EdgeKey, options: &Options) -> bool {
     options.review.meeting(key).any(|(_, entry)| entry.action == Action::Approve)
 }
 
-/// A gap whose ready-made entry stands in the review already.
-fn is_settled(gap: &Gap, options: &Options) -> bool {
-    gap.review.as_ref().is_some_and(|ready| {
-        options.review.entries.iter().any(|entry| {
-            (entry.action, &entry.from, &entry.to, entry.ports, entry.protocol)
-                == (ready.action, &ready.from, &ready.to, ready.ports, ready.protocol)
-        })
+/// Where the ready-made entry of a gap stands in the review already.
+fn settled(gap: &Gap, options: &Options) -> Option<usize> {
+    let ready = gap.review.as_ref()?;
+    options.review.entries.iter().position(|entry| {
+        (entry.action, &entry.from, &entry.to, entry.ports, entry.protocol)
+            == (ready.action, &ready.from, &ready.to, ready.ports, ready.protocol)
     })
+}
+
+/// Which decision of the review lives with a gap.
+fn accepted(gap: &Gap, options: &Options) -> Option<usize> {
+    let is = |one: &Accepted| *one.gap == *gap.kind.as_str() && *one.about == *gap.about;
+    options.review.accepted.iter().position(is)
 }
 
 /// An entry that approves an edge as it is.

@@ -2,7 +2,7 @@
 //! policy per workload with the evidence of each rule, default denies, what was withheld and named gaps.
 //! Every edge that is not withheld is allowed by the result, and nothing else but what is declared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -96,6 +96,8 @@ pub struct Recommendation {
     pub probes: Vec<usize>,
     /// Positions of entries of the review that met nothing.
     pub unused_entries: Vec<usize>,
+    /// Gaps that the review lives with, counted by the position of the decision.
+    pub accepted: BTreeMap<usize, usize>,
     pub score: Score,
     /// Who has a node as a peer by its exact address, which nobody approved: the next node is not in it.
     pub by_node_address: BTreeSet<WorkloadName>,

@@ -110,6 +110,15 @@ pub fn withheld(
             writeln!(out, "review: nothing met `{entry}`")?;
         }
     }
+    for (at, one) in review.accepted.iter().enumerate() {
+        if !answer.accepted.contains_key(&at) {
+            writeln!(out, "review: nothing met `accept {} {}`", one.gap, one.about)?;
+        }
+    }
+    let accepted: usize = answer.accepted.values().sum();
+    if accepted > 0 {
+        writeln!(out, "review: {} accepted and not listed", count(accepted, ["gap", "gaps"]))?;
+    }
     Ok(())
 }
 
@@ -136,7 +145,7 @@ pub fn ready_made(gaps: &[Gap], out: &mut dyn Write) -> io::Result<()> {
         let known = entries.entry(key).or_insert_with(|| (Vec::new(), entry));
         known.0.push(format!("{}: {}", gap.about, gap.text));
     }
-    if !entries.is_empty() {
+    if !gaps.is_empty() {
         tree::comment(
             "What would settle each gap. Delete what is not meant, and say why in the reason.",
             out,
@@ -151,11 +160,24 @@ pub fn ready_made(gaps: &[Gap], out: &mut dyn Write) -> io::Result<()> {
             tree::yaml(&Tree::Map(vec![(action.as_str().to_owned(), Tree::List(items))]), out)?;
         }
     }
-    let by_hand = gaps.iter().filter(|gap| gap.review.is_none() && gap.kind == GapKind::CronJob);
-    for gap in by_hand {
-        tree::comment(&format!("To declare by hand: {}: {}", gap.about, gap.text), out)?;
+    lived_with(gaps, out)
+}
+
+/// What no edge settles: to be declared by hand, mended, or lived with.
+fn lived_with(gaps: &[Gap], out: &mut dyn Write) -> io::Result<()> {
+    let mut places: BTreeMap<(GapKind, &str), Vec<String>> = BTreeMap::new();
+    for gap in gaps.iter().filter(|gap| gap.review.is_none()) {
+        places.entry((gap.kind, &gap.about)).or_default().push(gap.text.clone());
     }
-    Ok(())
+    let item = |((kind, about), comments): ((GapKind, &str), Vec<String>)| {
+        let fields = [("gap", kind.as_str()), ("about", about), ("reason", "seen, and lived with")];
+        Item { comments, tree: Tree::map(fields.map(|(key, value)| (key, Tree::text(value)))) }
+    };
+    let items: Vec<Item> = places.into_iter().map(item).collect();
+    if items.is_empty() {
+        return Ok(());
+    }
+    tree::yaml(&Tree::Map(vec![("accept".to_owned(), Tree::List(items))]), out)
 }
 
 /// An entry without its reason.

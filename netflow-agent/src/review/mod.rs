@@ -1,5 +1,5 @@
 //! Decisions of people about edges, kept in a file beside the policies. In: YAML. Out: entries that approve,
-//! deny, ignore, declare or widen, each with its reason; an error names the entry and what to write instead.
+//! deny, ignore, declare or widen, and gaps that are lived with, each with its reason; an error names the entry and what to write instead.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -130,10 +130,20 @@ impl core::fmt::Display for Entry {
     }
 }
 
+/// A gap that no edge settles, seen and lived with: it is no longer listed, and counted instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// As gaps are listed: its kind, and what it is about.
+    pub gap: Arc<str>,
+    pub about: Arc<str>,
+    pub reason: Arc<str>,
+}
+
 /// All decisions, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Review {
     pub entries: Vec<Entry>,
+    pub accepted: Vec<Accepted>,
 }
 
 impl Review {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Action, End, Entry, Review, end};
+use super::{Accepted, Action, End, Entry, Review, end};
 use crate::net::{PortRange, Protocol};
 
 /// Why a file is no review.
@@ -37,6 +37,16 @@ struct File {
     declare: Vec<Line>,
     #[serde(default)]
     widen: Vec<Line>,
+    #[serde(default)]
+    accept: Vec<AcceptLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AcceptLine {
+    gap: String,
+    about: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +83,12 @@ pub fn read(bytes: &[u8]) -> Result<Review, NotAReview> {
             entries.push(entry(action, line).map_err(named)?);
         }
     }
-    Ok(Review { entries })
+    let accepted = file.accept.into_iter().map(|line| Accepted {
+        gap: line.gap.into(),
+        about: line.about.into(),
+        reason: line.reason.into(),
+    });
+    Ok(Review { entries, accepted: accepted.collect() })
 }
 
 fn entry(action: Action, line: Line) -> Result<Entry, NotAReview> {
@@ -148,6 +163,16 @@ approve:
              widen shop/deployment/web -> 203.0.113.0/24:8000-8100/TCP"
         );
         assert_eq!(spelled("# nothing yet\n"), "");
+    }
+
+    #[test]
+    fn a_gap_that_is_lived_with_has_its_kind_and_its_place() {
+        let text = "accept: [{gap: not-covered, about: Node node-b, reason: it was rebooted}]";
+        let review = read(text.as_bytes()).expect("a review");
+        assert!(review.entries.is_empty());
+        let one = &review.accepted[0];
+        assert_eq!((&*one.gap, &*one.about, &*one.reason), ("not-covered", "Node node-b", "it was rebooted"));
+        assert!(spelled("accept: [{gap: lost, reason: x}]").contains("about"));
     }
 
     #[test]
