@@ -2,7 +2,7 @@
 //! live objects that the user may read are added. In: the flags below. Out: all of it in the reader, who
 //! answered, and in words what is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -243,7 +243,10 @@ pub(super) fn lacks(
 ) -> Result<Lacks, Failure> {
     let nodes: Vec<String> =
         answered.missing.iter().map(|missing| format!("node {}: {}", missing.node, missing.reason)).collect();
-    let unread: Vec<String> = answered.unread.iter().map(unread_words).collect();
+    let mut unread: Vec<String> = answered.unread.iter().map(unread_words).collect();
+    // Nodes are asked for twice, and dialects share the names of kinds.
+    let mut said = BTreeSet::new();
+    unread.retain(|words| said.insert(words.clone()));
     if n_agents == 0 {
         for words in &nodes {
             writeln!(err, "missing: {words}")?;

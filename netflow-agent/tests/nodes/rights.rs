@@ -30,6 +30,57 @@ fn what_may_not_be_read_is_named_and_the_rest_is_answered() {
     }
 }
 
+/// Each right to list, and the kind that is lost with it.
+const LISTED: &[(&str, &str)] = &[
+    ("pods", "Pod"),
+    ("namespaces", "Namespace"),
+    ("nodes", "Node"),
+    ("services", "Service"),
+    ("replicationcontrollers", "ReplicationController"),
+    ("deployments", "Deployment"),
+    ("statefulsets", "StatefulSet"),
+    ("daemonsets", "DaemonSet"),
+    ("replicasets", "ReplicaSet"),
+    ("jobs", "Job"),
+    ("cronjobs", "CronJob"),
+    ("networkpolicies", "NetworkPolicy"),
+    ("endpointslices", "EndpointSlice"),
+    ("ingresses", "Ingress"),
+    ("validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
+    ("mutatingwebhookconfigurations", "MutatingWebhookConfiguration"),
+    ("apiservices", "APIService"),
+    ("customresourcedefinitions", "CustomResourceDefinition"),
+    ("gateways", "Gateway"),
+    ("httproutes", "HTTPRoute"),
+    ("podmonitors", "PodMonitor"),
+    ("servicemonitors", "ServiceMonitor"),
+];
+
+#[test]
+fn each_right_that_is_missing_is_named_alone_and_all_else_is_answered() {
+    let shop = Shop::now();
+    let server = Server::start(shop.script());
+    let whole = words(&shop.ask(&server, &["observe", "-o", "json"]).stdout);
+    assert!(whole.lines().count() > 5, "{whole}");
+    for (plural, kind) in LISTED {
+        server.script.lock().expect("a lock").forbidden = vec![(*plural).to_owned()];
+        for verb in [&["observe", "-o", "json"][..], &["generate-policies"]] {
+            let output = shop.ask(&server, verb);
+            let (said, out) = (words(&output.stderr), words(&output.stdout));
+            assert_eq!(output.status.code(), Some(0), "{plural}: {verb:?}: {said}");
+            let lost: Vec<&str> = said.lines().filter(|line| line.starts_with("not read: ")).collect();
+            let named = format!("not read: {kind}: list {plural}: ");
+            assert!(
+                matches!(lost.as_slice(), [one] if one.starts_with(&named)),
+                "{plural}: {verb:?}: {lost:?}"
+            );
+            // The agents know who talks; the rights are about what else there is.
+            assert!(verb[0] != "observe" || out == whole, "{plural}: {out}");
+            assert!(verb[0] == "observe" || out.contains("kind: NetworkPolicy"), "{plural}: {said}");
+        }
+    }
+}
+
 #[test]
 fn without_port_forward_nothing_is_answered() {
     let shop = Shop::now();
