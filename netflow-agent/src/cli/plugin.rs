@@ -42,7 +42,11 @@ pub fn complete(command: &Command, words: &[OsString], out: &mut dyn Write) -> i
     for word in before {
         verb = verb.find_subcommand(word).unwrap_or(verb);
     }
-    let valued = before.last().and_then(|word| flag(verb, word)).filter(|flag| takes_value(flag));
+    let (name, last) = match last.split_once('=') {
+        Some((name, value)) if name.starts_with("--") => (Some(name), value),
+        _ => (before.last().copied(), last),
+    };
+    let valued = name.and_then(|name| flag(verb, name)).filter(|flag| takes_value(flag));
     if let Some(flag) = valued {
         let choices = flag.get_possible_values();
         let candidates = choices.iter().map(|value| (value.get_name().to_owned(), None));

@@ -190,3 +190,35 @@ fn no_more_nodes_are_asked_at_once_than_was_said() {
     let most = server.script.lock().expect("a lock").most;
     assert!((2..=6).contains(&most), "{most}");
 }
+
+/// All that is written to a terminal, until nobody holds it.
+fn on_a_terminal(command: &mut std::process::Command) -> String {
+    use std::io::Read as _;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal of our own");
+    let name = ptsname(&ours, Vec::new()).expect("it has a name").into_string().expect("text");
+    let theirs = std::fs::File::options().write(true).open(name).expect("the terminal");
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(theirs).spawn().expect("it runs");
+    // Ours is the last copy of its end once the child is gone.
+    command.stderr(std::process::Stdio::null());
+    let mut text = Vec::new();
+    // The end of a terminal is an error.
+    drop(std::fs::File::from(ours).read_to_end(&mut text));
+    assert!(child.wait().expect("it ends").success());
+    words(&text)
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_and_wiped_before_the_words() {
+    let shop = Shop::now();
+    let server = Server::start(shop.script());
+    let mut command = program();
+    command.args(["observe", "--since", &shop.since, "--until", &shop.until, "--kubeconfig"]);
+    let said = on_a_terminal(command.arg(server.kubeconfig()));
+    assert!(said.starts_with("\r1 of 2 nodes\r2 of 2 nodes\r\x1b[Kwindow "), "{said:?}");
+    let piped = words(&shop.ask(&server, &["observe"]).stderr);
+    assert!(piped.starts_with("window ") && !piped.contains("of 2 nodes\r"), "{piped:?}");
+}
