@@ -19,7 +19,7 @@ use crate::review::{Action, End, Entry};
 
 pub(super) fn apply(
     ledger: &mut Ledger,
-    edges: &[Edge],
+    allowed: &[&Edge],
     scene: &Scene,
     options: &Options,
     used: &mut [bool],
@@ -28,7 +28,8 @@ pub(super) fn apply(
     for (at, entry) in options.review.entries.iter().enumerate() {
         let wanted = match entry.action {
             Action::Declare => true,
-            Action::Widen => edges.iter().any(|edge| entry.meets(&edge.key)),
+            // What is withheld is no reason to allow more of it.
+            Action::Widen => allowed.iter().any(|edge| entry.meets(&edge.key)),
             Action::Approve | Action::Deny | Action::Ignore => false,
         };
         if wanted {

@@ -5,6 +5,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::gap::{Gap, GapKind};
 use super::options::External;
+use super::scene::Scene;
 use super::{Options, words};
 use crate::edge::{Edge, EdgeKey};
 use crate::identity::{Endpoint, Inventory, WorkloadName};
@@ -14,7 +15,7 @@ use crate::review::{Action, End, Entry};
 
 /// What is known only by an address: nodes come and go, a Service may hide who it was, and who comes from outside
 /// today is not who comes tomorrow.
-pub(super) fn gaps(edge: &Edge, inventory: &Inventory<'_>, options: &Options) -> Vec<Gap> {
+pub(super) fn gaps(edge: &Edge, inventory: &Inventory<'_>, scene: &Scene, options: &Options) -> Vec<Gap> {
     let key = &edge.key;
     let subject =
         |end: &Endpoint| matches!(end, Endpoint::Workload(name) if options.is_subject(&name.namespace));
@@ -42,21 +43,30 @@ pub(super) fn gaps(edge: &Edge, inventory: &Inventory<'_>, options: &Options) ->
     if edge.own_node {
         return gaps;
     }
-    let with_node = matches!(key.source, Endpoint::Node(_)) || matches!(key.destination, Endpoint::Node(_));
-    if with_node
-        && (subject(&key.source) || subject(&key.destination))
-        && options.nodes == super::Nodes::Exact
-    {
-        gaps.push(by_node(key));
+    if subject(&key.source) || subject(&key.destination) {
+        gaps.extend(by_node(key, scene, options));
     }
     gaps
 }
 
-/// A node that a rule names by its addresses.
-pub(super) fn by_node(key: &EdgeKey) -> Gap {
-    let text = "allowed by the addresses of a node: wrong after the next node joins; see --nodes";
+/// A node that a rule names by its addresses, or by those that no range of `--nodes` holds.
+pub(super) fn by_node(key: &EdgeKey, scene: &Scene, options: &Options) -> Option<Gap> {
+    let node = [&key.source, &key.destination].into_iter().find_map(|end| match end {
+        Endpoint::Node(name) => Some(name),
+        _ => None,
+    })?;
+    let exact: Vec<String> =
+        scene.node_ips(node).filter(|ip| options.nodes.is_exact(*ip)).map(|ip| ip.to_string()).collect();
+    let text = match options.nodes {
+        _ if exact.is_empty() => return None,
+        super::Nodes::Ranges(_) => format!(
+            "{} of the node is in none of the ranges of --nodes and allowed by itself: wrong after the next node joins",
+            exact.join(", ")
+        ),
+        _ => "allowed by the addresses of a node: wrong after the next node joins; see --nodes".to_owned(),
+    };
     let entry = super::gaps::approve(key, "nodes of this pool are fixed");
-    Gap::new(GapKind::Node, words::edge(key), text).settled_by(entry)
+    Some(Gap::new(GapKind::Node, words::edge(key), text).settled_by(entry))
 }
 
 /// A client outside that came by a Service which is open to all.

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::evidence::{Evidence, Why};
 use super::gap::{Gap, GapKind};
 use super::ledger::{Ledger, PeerKey};
@@ -34,7 +36,7 @@ pub(super) fn of_scene(
         if withheld.contains(&at) {
             continue;
         }
-        gaps.extend(exposed::gaps(edge, inventory, options));
+        gaps.extend(exposed::gaps(edge, inventory, scene, options));
         if !edge.own_node {
             gaps.extend(metadata(edge, options));
         }
@@ -69,9 +71,16 @@ fn by_node_address(ledger: &Ledger, scene: &Scene, options: &Options) -> BTreeSe
     for (id, demands) in &ledger.subjects {
         let mut by_address = false;
         for direction in Direction::BOTH {
-            let nodes = demands.of(direction).iter().filter(|(peer, _)| matches!(peer, PeerKey::Node(_)));
-            for evidence in nodes.flat_map(|(_, ports)| ports.values().flatten()) {
-                by_address |= !is_approved(evidence, id, direction, scene, options);
+            for (peer, ports) in demands.of(direction) {
+                let exact = match peer {
+                    PeerKey::Node(_) => true,
+                    PeerKey::Range(one) => is_one(*one) && options.nodes.is_exact(one.addr()),
+                    _ => false,
+                };
+                let of_nodes = |evidence: &&Evidence| exact && matches!(evidence.other, Endpoint::Node(_));
+                for evidence in ports.values().flatten().filter(of_nodes) {
+                    by_address |= !is_approved(evidence, id, direction, scene, options);
+                }
             }
         }
         if let Some(group) = scene.group(id).filter(|_| by_address) {
@@ -79,6 +88,10 @@ fn by_node_address(ledger: &Ledger, scene: &Scene, options: &Options) -> BTreeSe
         }
     }
     found
+}
+
+fn is_one(range: IpNet) -> bool {
+    range.prefix_len() == range.max_prefix_len()
 }
 
 fn is_approved(

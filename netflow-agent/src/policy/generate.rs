@@ -13,6 +13,7 @@ use super::ledger::{Demands, Ledger, PeerKey};
 use super::options::External;
 use super::port::{self, Port};
 use super::scene::{GroupId, Scene};
+use super::selector::Group;
 use super::sift::{self, Fate};
 use super::{
     Options, Peer, Policy, Recommendation, Rule, Selector, Withheld, cover, declare, dns, name, node_port,
@@ -44,7 +45,8 @@ pub fn generate(edges: &[Edge], inventory: &Inventory<'_>, options: &Options) ->
     }
     let lists = (&mut answer.gaps, &mut answer.withheld);
     node_port::demand(&mut ledger, edges, &allowed, &scene, options, &mut used, lists);
-    answer.gaps.extend(declare::apply(&mut ledger, edges, &scene, options, &mut used));
+    let seen: Vec<&Edge> = allowed.iter().map(|at| &edges[*at]).collect();
+    answer.gaps.extend(declare::apply(&mut ledger, &seen, &scene, options, &mut used));
     let servers = dns::servers(edges, inventory, &scene);
     dns::demand(&mut ledger, edges, &servers, &scene, options, &mut used);
     if servers.is_empty() {
@@ -89,14 +91,19 @@ fn allow(ledger: &mut Ledger, edge: &Edge, source: &[PeerKey], destination: &[Pe
     }
 }
 
+/// The name of each group's policy, by its first member.
 fn names(scene: &Scene) -> BTreeMap<WorkloadName, String> {
     let mut names = BTreeMap::new();
-    let mut of_namespace: BTreeMap<Arc<str>, BTreeSet<WorkloadName>> = BTreeMap::new();
+    let mut of_namespace: BTreeMap<Arc<str>, Vec<&Group>> = BTreeMap::new();
     for (id, group) in scene.groups() {
-        of_namespace.entry(id.namespace).or_default().insert(group.members[0].clone());
+        of_namespace.entry(id.namespace).or_default().push(group);
     }
-    for workloads in of_namespace.values() {
-        names.extend(name::assign(workloads));
+    for groups in of_namespace.values() {
+        let called = name::called(groups);
+        let assigned = name::assign(&called.iter().cloned().collect());
+        for (group, called) in groups.iter().zip(&called) {
+            names.insert(group.members[0].clone(), assigned[called].clone());
+        }
     }
     names
 }

@@ -5,13 +5,45 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
+use super::selector::Group;
 use crate::identity::WorkloadName;
+use crate::manifest::WorkloadKind;
 
 /// The default deny of a namespace.
 pub const DEFAULT_DENY: &str = "default-deny-all";
 
 /// The API server's limit for the name of a NetworkPolicy.
 const LONGEST: usize = 253;
+
+/// What a pod without an owner is called by, before any other label of its own.
+const NAMING: [&str; 5] = ["app.kubernetes.io/name", "app", "k8s-app", "run", "name"];
+
+/// The workload that gives each group its name, all distinct: its first member; for pods without an owner, which
+/// come and go under other names, what their stable labels say.
+pub fn called(groups: &[&Group]) -> Vec<WorkloadName> {
+    let ownerless = |group: &Group| group.members.iter().all(|member| member.kind == WorkloadKind::Pod);
+    let plain = |group: &Group| {
+        let own = &group.selector.equal;
+        let value = NAMING.iter().find_map(|key| own.get(*key)).or_else(|| own.values().next());
+        let value = value.filter(|value| ownerless(group) && !value.is_empty());
+        let first = &group.members[0];
+        WorkloadName { name: value.unwrap_or(&first.name).clone(), ..first.clone() }
+    };
+    let names: Vec<WorkloadName> = groups.iter().map(|group| plain(group)).collect();
+    let mut times: BTreeMap<&WorkloadName, usize> = BTreeMap::new();
+    for name in &names {
+        *times.entry(name).or_default() += 1;
+    }
+    let told_apart = |(group, name): (&&Group, &WorkloadName)| {
+        let shared = ownerless(group) && times.get(name).is_some_and(|times| *times > 1);
+        let selector = &group.selector;
+        let all = selector.equal.iter().flat_map(|(key, value)| [&**key, &**value]);
+        let all = all.chain(selector.absent.iter().map(|key| &**key));
+        let name = if shared { hashed(&name.name, all).into() } else { name.name.clone() };
+        WorkloadName { name, ..group.members[0].clone() }
+    };
+    groups.iter().zip(&names).map(told_apart).collect()
+}
 
 /// One name for each, whatever the order they come in.
 pub fn assign(workloads: &BTreeSet<WorkloadName>) -> BTreeMap<WorkloadName, String> {
@@ -24,7 +56,9 @@ pub fn assign(workloads: &BTreeSet<WorkloadName>) -> BTreeMap<WorkloadName, Stri
         .map(|workload| {
             let name = spelled(workload);
             let shared = plain.get(&name).is_some_and(|count| *count > 1);
-            let name = if shared || name.len() > LONGEST { hashed(&name, workload) } else { name };
+            let identity = [&*workload.namespace, workload.kind.as_str(), &*workload.name];
+            let name =
+                if shared || name.len() > LONGEST { hashed(&name, identity.into_iter()) } else { name };
             (workload.clone(), name)
         })
         .collect()
@@ -45,9 +79,9 @@ fn spelled(workload: &WorkloadName) -> String {
 }
 
 /// Cut to fit, with eight figures of the full identity at the end.
-fn hashed(name: &str, workload: &WorkloadName) -> String {
+fn hashed<'p>(name: &str, identity: impl Iterator<Item = &'p str>) -> String {
     let mut digest = Sha256::new();
-    for part in [&*workload.namespace, workload.kind.as_str(), &*workload.name] {
+    for part in identity {
         digest.update(part.as_bytes());
         digest.update([0]);
     }
@@ -61,7 +95,7 @@ fn hashed(name: &str, workload: &WorkloadName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::WorkloadKind;
+    use crate::policy::Selector;
 
     fn named(kind: WorkloadKind, name: &str) -> WorkloadName {
         WorkloadName { namespace: "shop".into(), kind, name: name.into() }
@@ -78,6 +112,29 @@ mod tests {
             let workload = named(kind, name);
             assert_eq!(assign(&BTreeSet::from([workload.clone()]))[&workload], expected);
         }
+    }
+
+    #[test]
+    fn pods_without_an_owner_are_called_by_their_labels() {
+        let group = |pods: &[&str], labels: &[(&str, &str)]| Group {
+            members: pods.iter().map(|pod| named(WorkloadKind::Pod, pod)).collect(),
+            selector: Selector {
+                equal: labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+                ..Selector::default()
+            },
+        };
+        let web = |pods: &[&str]| group(pods, &[("app", "web"), ("team", "red")]);
+        let bare = group(&["naked"], &[]);
+        let names = |groups: &[&Group]| -> Vec<String> {
+            called(groups).iter().map(|one| one.name.to_string()).collect()
+        };
+        assert_eq!(names(&[&web(&["web-1", "web-2"]), &bare]), ["web", "naked"]);
+        assert_eq!(names(&[&web(&["web-7"]), &bare]), ["web", "naked"]);
+        // Two of one value are told apart by all that they are selected by, never by a pod.
+        let other = group(&["web-9"], &[("app", "web"), ("team", "blue")]);
+        let both = names(&[&web(&["web-1"]), &other]);
+        assert_eq!(both, names(&[&web(&["web-5"]), &group(&["x"], &[("app", "web"), ("team", "blue")])]));
+        assert!(both[0] != both[1] && both.iter().all(|name| name.starts_with("web-")), "{both:?}");
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::evidence::{Evidence, Observed, Why};
 use super::gap::{Gap, GapKind, declare};
 use super::ledger::{Ledger, PeerKey};
-use super::options::Nodes;
 use super::port::Port;
 use super::scene::Scene;
 use super::sift::{self, Refusal};
@@ -43,7 +42,7 @@ pub(super) fn demand(
             Ok((source, nodes)) => {
                 add(ledger, &key, &dialled.seen, (&source, &nodes), options);
                 if options.directions.contains(&Direction::Egress) && !super::gaps::approves(&key, options) {
-                    gaps.extend(named(&key, dialled.service, options));
+                    gaps.extend(named(&key, dialled.service, scene, options));
                 }
             }
             Err(Refusal { reason, not_expressible }) => {
@@ -104,7 +103,7 @@ fn add(
     }
 }
 
-fn named(key: &EdgeKey, service: &ServiceName, options: &Options) -> Vec<Gap> {
+fn named(key: &EdgeKey, service: &ServiceName, scene: &Scene, options: &Options) -> Vec<Gap> {
     let text = format!(
         "Service {}/{} was dialled by its port on a node: an egress policy sees the node or the pods behind, as the \
          network plugin has it, so both are allowed",
@@ -112,9 +111,7 @@ fn named(key: &EdgeKey, service: &ServiceName, options: &Options) -> Vec<Gap> {
     );
     let entry = super::gaps::approve(key, "it is meant to dial this node");
     let mut gaps = vec![Gap::new(GapKind::NodePort, words::edge(key), text).settled_by(entry)];
-    if options.nodes == Nodes::Exact {
-        gaps.push(exposed::by_node(key));
-    }
+    gaps.extend(exposed::by_node(key, scene, options));
     gaps
 }
 

@@ -1,6 +1,7 @@
 //! What the caller decides: whom to write policies for, and how addresses are covered.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -52,6 +53,17 @@ pub struct Options {
     pub namespace_label: Option<Arc<str>>,
     pub cni: Option<Cni>,
     pub review: Review,
+}
+
+impl Nodes {
+    /// Whether an address of a node is a peer by itself alone: the next node is not in it.
+    pub fn is_exact(&self, ip: IpAddr) -> bool {
+        match self {
+            Self::Exact => true,
+            Self::Ranges(ranges) => !ranges.iter().any(|range| range.contains(&ip)),
+            Self::Any => false,
+        }
+    }
 }
 
 impl Options {

@@ -174,3 +174,33 @@ fn what_no_server_takes_is_a_gap_and_stops_nobody_else() {
     assert_eq!(answer.policies.len(), told("", &Options::default()).policies.len());
     assert_eq!(policies.len(), answer.policies.len());
 }
+
+#[test]
+fn a_range_of_nodes_says_which_address_it_does_not_hold() {
+    let v6 = r#"{"kind":"object","object":{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-a"},"status":{"addresses":[{"type":"InternalIP","address":"fd00::1"}]}}}"#;
+    let ranges = Nodes::Ranges(vec!["10.0.0.0/24".parse().expect("a range")]);
+    let options = Options { nodes: ranges, ..Options::default() };
+    assert_eq!(gaps("node", "", &options), [""; 0]);
+    let found = gaps("node", &format!("{v6}\n"), &options);
+    assert!(!found.is_empty(), "the other family is exact");
+    let says = "fd00::1 of the node is in none of the ranges of --nodes and allowed by itself";
+    assert!(found.iter().all(|gap| gap.contains(says)), "{found:?}");
+    assert!(!told(&format!("{v6}\n"), &options).by_node_address.is_empty());
+}
+
+#[test]
+fn what_is_denied_is_no_reason_to_widen() {
+    let out = flow("client", "p-gateway", "10.244.1.10", "203.0.113.7", 443);
+    let widen =
+        "widen: [{from: web/deploy/gateway, to: 203.0.113.0/24, port: 443, protocol: TCP, reason: a range}]";
+    let deny = "deny: [{from: web/deploy/gateway, to: 203.0.113.7, reason: not that one}]";
+    let holds = |answer: &Recommendation| {
+        let blocks = answer.policies.iter().flat_map(|policy| &policy.rules).flat_map(|rule| &rule.peers);
+        let range = "203.0.113.0/24".parse().expect("a range");
+        blocks.into_iter().any(|peer| matches!(peer, Peer::Block { cidr, .. } if *cidr == range))
+    };
+    assert!(holds(&told(&out, &reviewed(widen))));
+    let refused = told(&out, &reviewed(&format!("{widen}\n{deny}")));
+    assert!(!holds(&refused) && refused.withheld.len() == 1, "{:?}", refused.withheld);
+    assert_eq!(refused.unused_entries.len(), 1, "nothing met the range");
+}
