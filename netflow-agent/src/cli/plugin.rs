@@ -38,6 +38,9 @@ const FILES: &str = ":0";
 pub fn complete(command: &Command, words: &[OsString], out: &mut dyn Write) -> io::Result<()> {
     let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap_or_default()).collect();
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (*last, before));
+    if before.first().is_some_and(|word| !word.starts_with('-') && command.find_subcommand(word).is_none()) {
+        return writeln!(out, "{NO_FILES}");
+    }
     let mut verb = command;
     for word in before {
         verb = verb.find_subcommand(word).unwrap_or(verb);
