@@ -99,6 +99,47 @@ fn a_killed_agents_folder_is_read_and_a_damaged_one_is_said_to_be() {
     assert_eq!(aside.count(), 2);
 }
 
+/// The store says that it is of this version of the layout.
+fn relabel(file: &Path, version: u32) {
+    let database = redb::Database::open(file).expect("our own file");
+    let write = database.begin_write().expect("a transaction");
+    let meta = redb::TableDefinition::<&str, u32>::new("meta");
+    write.open_table(meta).expect("the table").insert("layout", version).expect("a row");
+    write.commit().expect("committed");
+}
+
+/// An upgrade finds the store of an older version, a downgrade that of a newer one: neither is read as its own, and
+/// neither is touched.
+#[test]
+fn a_store_of_another_version_is_set_aside_whole_and_never_misread() {
+    let lab = lab_of!("folder::a_store_of_another_version_is_set_aside_whole_and_never_misread", 2);
+    for version in [0, 2, u32::MAX] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("state");
+        let agent = Agent::start(&lab, &state, &["--interval", "100ms"]);
+        converse(lab.pod(0), lab.pod(1), 8080, 5);
+        agent.stop();
+        let file = state.join(FILE);
+        relabel(&file, version);
+        let output = verb(&["observe"], "--state-dir", &state);
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{version}: {words}");
+        assert!(words.contains(&format!("has layout {version}, and this version reads layout 1")), "{words}");
+        assert!(words.contains("hint: read it with the version of netflow-agent that wrote it"), "{words}");
+
+        let agent = Agent::start(&lab, &state, &["--interval", "100ms"]);
+        assert!(agent.log().contains("set aside"), "{version}: {}", agent.log());
+        converse(lab.pod(0), lab.pod(1), 8080, 3);
+        agent.stop();
+        assert_eq!(served(&stored(&state), 8080), 3, "{version}: a store of its own");
+        // The version that wrote it, put back, finds all that it had.
+        let aside = state.join(format!("{FILE}.aside-1"));
+        relabel(&aside, 1);
+        fs::rename(&aside, &file).expect("put back");
+        assert_eq!(served(&stored(&state), 8080), 5, "{version}: nothing was taken from it");
+    }
+}
+
 /// What somebody does to a state folder.
 type Loss = (&'static str, fn(&Path));
 
