@@ -21,6 +21,7 @@ impl Words {
     /// Forgets the words that nothing else holds; a long-lived watch calls this now and then.
     pub fn forget_unused(&mut self) {
         self.0.retain(|word| Arc::strong_count(word) > 1);
+        self.0.shrink_to_fit();
     }
 }
 

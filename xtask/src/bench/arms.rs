@@ -66,6 +66,11 @@ pub(super) const SERVER: &str = "10.245.1.3";
 
 impl Pods {
     pub(super) fn begin() -> Result<Self> {
+        Self::begin_as("netflow-bench")
+    }
+
+    /// A lab of another name, which may stand beside.
+    pub(super) fn begin_as(name: &str) -> Result<Self> {
         let own = |last: u8| Addresses {
             v4: (IpAddr::V4(Ipv4Addr::new(10, 245, 1, last)), 24),
             v6: (IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x245, 1, 0, 0, 0, last.into())), 64),
@@ -74,7 +79,7 @@ impl Pods {
             v4: (IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), 24),
             v6: (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, last.into())), 64),
         };
-        let mut lab = Lab::begin("netflow-bench", beside(1), own(1), beside(100), false)?;
+        let mut lab = Lab::begin(name, beside(1), own(1), beside(100), false)?;
         let client = lab.add_pod("client", "00000000-0000-4000-8000-000000000001", own(2), own(1))?;
         let server = lab.add_pod("server", "00000000-0000-4000-8000-000000000002", own(3), own(1))?;
         Ok(Self { lab, client, server })
@@ -93,7 +98,10 @@ impl Pods {
         let socket = state.join("agent.sock");
         let mut command = self.lab.exec("agent", agent)?;
         command.arg("run").arg("--state-dir").arg(&state).arg("--cgroup").arg(&self.lab.cgroup);
-        command.args(["--node", "bench", "--query", "off", "--metrics", "off", "--log", "error"]);
+        command.args(["--query", "off", "--metrics", "off", "--log", "error"]);
+        if !flags.contains(&"--node") {
+            command.args(["--node", "bench"]);
+        }
         let mut child = command.args(flags).stdin(Stdio::null()).spawn()?;
         let begin = Instant::now();
         // The socket may be there before the last program is attached.

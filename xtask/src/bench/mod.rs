@@ -13,6 +13,7 @@ mod alone;
 mod arms;
 mod beside;
 mod burst;
+mod cluster;
 mod evaluate;
 mod events;
 mod figures;

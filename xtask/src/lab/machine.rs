@@ -138,6 +138,13 @@ impl Lab {
         Ok(())
     }
 
+    /// Starts a program of the node itself.
+    pub(crate) fn start_on_node(&mut self, program: &[&str]) -> Result<()> {
+        let mut command = self.node.command(self.stay)?;
+        self.programs.push(start(command.args(program), self.stay)?);
+        Ok(())
+    }
+
     /// Starts a program on the machine outside.
     pub(crate) fn start_outside(&mut self, program: &[&str]) -> Result<()> {
         let mut command = self.outside.command(self.stay)?;

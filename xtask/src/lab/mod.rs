@@ -17,6 +17,7 @@ use rustix::thread::{
 
 use crate::Outcome;
 
+mod api;
 mod call;
 pub(crate) mod cgroup;
 mod dns;
@@ -50,6 +51,8 @@ enum Program {
     Pause,
     /// Answer each TCP connection with what it sends
     Serve { ports: Vec<u16> },
+    /// Answer an agent as an API server would, from a file of objects per kind
+    Api { listen: SocketAddr, folder: PathBuf },
     /// Answer DNS queries over UDP from `NAME=ADDRESS` pairs
     Dns { names: Vec<String> },
     /// Resolve a name over UDP, and send a request to each of its addresses
@@ -109,6 +112,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             }
         }
         Program::Serve { ports } => serve::run(ports),
+        Program::Api { listen, folder } => api::run(*listen, folder),
         Program::Dns { names } => dns::serve(names),
         Program::Call(call) => call.run(),
         Program::Hold { to } => call::hold(*to),

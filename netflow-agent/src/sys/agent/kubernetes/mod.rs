@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use serde_json::Value;
 
+use super::super::bpf;
 use super::super::clock;
 use super::super::cluster::watch::{self, Event as Seen, Kind};
 use super::super::cluster::{self, client};
@@ -29,12 +30,15 @@ pub(super) async fn follow(from: Kubernetes, shared: Arc<Shared>) {
     };
     let mut changes = watch::changes(&client, &shared.node, clock::now);
     let mut lists = Lists::default();
+    let mut look = tokio::time::interval(LOOK);
     loop {
         let change = tokio::select! {
             change = changes.next() => change,
-            () = answers(&client), if lists.failing => {
-                lists.failing = false;
-                if lists.refused.is_empty() && shared.events.send(Event::InventoryAnswers).is_err() {
+            _ = look.tick() => {
+                lists.forget();
+                let is_back = lists.failing && lists.is_quiet() && answers(&client).await;
+                lists.failing &= !is_back;
+                if is_back && shared.events.send(Event::InventoryAnswers).is_err() {
                     return;
                 }
                 continue;
@@ -53,18 +57,16 @@ pub(super) async fn follow(from: Kubernetes, shared: Arc<Shared>) {
     }
 }
 
-/// Longer than a watch waits between two tries, with what a try may take: who hears of no failure for so long has
-/// its connections again. Nothing else says so while nothing changes.
-const QUIET: Duration = Duration::from_secs(75);
+/// How often what was read is tidied, and a server that failed is looked after.
+const LOOK: Duration = Duration::from_secs(15);
+/// Looks without a failure: longer than a watch waits between two tries, with what a try may take. Who hears of no
+/// failure for so long has its connections again, and nothing else says so while nothing changes.
+const QUIET: u32 = 5;
+/// How long the server may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Ends when the API server answers after a quiet time.
-async fn answers(client: &kube::Client) {
-    loop {
-        tokio::time::sleep(QUIET).await;
-        if client.apiserver_version().await.is_ok() {
-            return;
-        }
-    }
+async fn answers(client: &kube::Client) -> bool {
+    tokio::time::timeout(PATIENCE, client.apiserver_version()).await.is_ok_and(|version| version.is_ok())
 }
 
 async fn connect(from: &Kubernetes) -> Result<kube::Client, cluster::Error> {
@@ -77,17 +79,16 @@ async fn connect(from: &Kubernetes) -> Result<kube::Client, cluster::Error> {
     }
 }
 
-/// Objects that are read before the words of those that went are forgotten.
-const FORGET: u32 = 4_096;
-
 /// Lists that have begun and not ended, by kind.
 #[derive(Default)]
 struct Lists {
     open: BTreeMap<Kind, Vec<Object>>,
     words: Words,
-    /// Objects read since unused words were forgotten.
-    read: u32,
+    /// Objects were read since unused words were forgotten.
+    read: bool,
     failing: bool,
+    /// Looks since something failed.
+    quiet: u32,
     /// Kinds that the API server refuses: what it tells of others does not make up for them.
     refused: BTreeSet<Kind>,
 }
@@ -133,7 +134,23 @@ impl Lists {
         }
     }
 
+    /// Forgets the words of objects that went: every pod brings a name and a UID. After a restart those of a whole
+    /// list are of no use: the engine has the objects from the store.
+    fn forget(&mut self) {
+        if std::mem::take(&mut self.read) {
+            self.words.forget_unused();
+            bpf::give_memory_back();
+        }
+    }
+
+    /// Nothing failed for a while, and nothing is refused.
+    fn is_quiet(&mut self) -> bool {
+        self.quiet += 1;
+        self.quiet > QUIET && self.refused.is_empty()
+    }
+
     fn fail(&mut self, kind: Kind, error: &cluster::Error) {
+        self.quiet = 0;
         if error.is_forbidden() {
             self.refused.insert(kind);
         }
@@ -144,12 +161,7 @@ impl Lists {
     }
 
     fn object(&mut self, kind: Kind, value: &Value) -> Option<Object> {
-        // Every pod brings a name and a UID, and takes them with it when it goes.
-        self.read += 1;
-        if self.read > FORGET {
-            self.read = 0;
-            self.words.forget_unused();
-        }
+        self.read = true;
         match manifest::object_from_value(value, &mut self.words) {
             Ok(object) => Some(object),
             Err(error) => {

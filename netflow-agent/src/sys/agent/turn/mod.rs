@@ -161,10 +161,15 @@ impl Turn {
         if !matches!(change, Change::Gateways { .. }) {
             self.figures.inventory_stale = false;
         }
-        self.news.listed |= matches!(change, Change::Listed { .. });
+        let listed = matches!(change, Change::Listed { .. });
+        self.news.listed |= listed;
         let now = clock::now();
         if let Output::Save(batch) = self.engine.step(Input::Change(Box::new(change.no_later_than(now)))) {
             drop(self.save(&batch, now));
+        }
+        if listed {
+            // Reading it took many times what is kept of it.
+            bpf::give_memory_back();
         }
         self.news.objects_changed = true;
         self.figures.inventory_known = self.shared.inventory_known();
