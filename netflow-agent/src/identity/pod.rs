@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::history::{Span, Stated, settle};
-use crate::manifest::Pod;
+use crate::manifest::{Phase, Pod};
 use crate::recording::Observed;
 use crate::time::{Time, Window};
 
@@ -29,10 +29,8 @@ pub(super) struct Life<'a> {
 
 /// `statements` are about one pod and not empty.
 pub(super) fn life<'a>(statements: &[(&'a Observed, &'a Pod)], window: Window) -> Life<'a> {
-    let stated: Vec<Stated> = statements
-        .iter()
-        .map(|(observed, pod)| Stated { from: observed.from.or(pod.started), to: observed.to })
-        .collect();
+    let stated: Vec<Stated> =
+        statements.iter().map(|statement| stated(statement, statements, window)).collect();
     // Two versions end each other only where the address changed: labels may change while a pod runs.
     let spans = settle(&stated, window, |one, other| statements[one].1.ips == statements[other].1.ips);
     let finished = statements.iter().filter_map(|(_, pod)| finished(pod)).min();
@@ -52,6 +50,24 @@ pub(super) fn life<'a>(statements: &[(&'a Observed, &'a Pod)], window: Window) -
         }
     }
     life
+}
+
+/// What a statement says of its time. A pod has no address yet, and then it has: a version without one is over where
+/// the first with one begins. That is when the pod started, which may be before anybody was told of the version without.
+fn stated((observed, pod): &(&Observed, &Pod), statements: &[(&Observed, &Pod)], window: Window) -> Stated {
+    let begin = |observed: &Observed, pod: &Pod| observed.from.or(pod.started);
+    let stated = Stated { from: begin(observed, pod), to: observed.to };
+    if !pod.ips.is_empty() || matches!(pod.phase, Phase::Succeeded | Phase::Failed) {
+        return stated;
+    }
+    let addressed = statements.iter().filter(|(_, pod)| !pod.ips.is_empty());
+    match addressed.map(|(observed, pod)| begin(observed, pod).unwrap_or(window.from)).min() {
+        Some(first) => Stated {
+            from: stated.from.map(|from| from.min(first)),
+            to: Some(stated.to.map_or(first, |to| to.min(first))),
+        },
+        None => stated,
+    }
 }
 
 fn add(holds: &mut Vec<PodHold>, ip: IpAddr, span: Span, finished: Option<Time>) {

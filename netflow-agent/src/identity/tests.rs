@@ -168,3 +168,33 @@ fn a_gateway_was_the_nodes_before_anybody_could_tell() {
         assert_eq!(holders, [Holder::Node(0)], "after {seconds} s");
     }
 }
+
+/// The kubelet says when a pod started in whole seconds, cut off: before the API told that it was there at all.
+#[test]
+fn a_version_without_an_address_ends_no_hold_of_one() {
+    let pod = |from: i64, to: Option<i64>, status: &str| {
+        Observed {
+        from: Some(Time::from_milliseconds(from)),
+        to: to.map(Time::from_milliseconds),
+        gateways: Vec::new(),
+        object: object(&format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"namespace":"n","name":"p","uid":"p"}},"status":{{{status}}}}}"#
+        ))
+        .into(),
+    }
+    };
+    let running = r#""phase":"Running","podIPs":[{"ip":"10.1.0.9"}]"#;
+    let address = "10.1.0.9".parse().expect("an address");
+    for (pending, to) in
+        [(36_465, Some(36_465)), (36_465, None), (36_000, Some(36_900)), (30_000, Some(36_000))]
+    {
+        let objects = [pod(pending, to, r#""phase":"Pending""#), pod(36_000, None, running)];
+        let window = Window { from: Time::from_seconds(0), to: Time::from_seconds(100) };
+        let inventory = Inventory::of(&objects, window);
+        let lookup = Lookup::of(&inventory);
+        for at in [36_000, 36_500, 99_000].map(Time::from_milliseconds) {
+            assert_eq!(lookup.holds(address, at, at).count(), 1, "pending from {pending} to {to:?}, at {at}");
+        }
+        assert_eq!(inventory.pods[0].pod.ips, [address], "as last seen: pending from {pending} to {to:?}");
+    }
+}
