@@ -4,8 +4,9 @@
 //! it is then counted as skipped and named at the end. With `CI=true` a skip is a failure.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::Outcome;
 use crate::cargo::{self, Executable};
@@ -16,6 +17,7 @@ use crate::program;
 const PRIVILEGED: &[&str] = &["agent", "cluster", "demo", "kernel"];
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 pub(crate) struct Args {
     /// Run only the tests whose name contains this
     filter: Option<String>,
@@ -27,6 +29,14 @@ pub(crate) struct Args {
     /// With --cluster: build the image unoptimised, and leave that line of README.md out
     #[arg(long, requires = "cluster")]
     quick: bool,
+
+    /// With --cluster: leave it up when the run ends, however it ends
+    #[arg(long, requires = "cluster")]
+    keep: bool,
+
+    /// With --cluster: run on the cluster that was left up, and only the steps whose name contains the filter
+    #[arg(long, requires = "cluster", conflicts_with_all = ["keep", "quick"])]
+    kept: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +46,7 @@ struct Count {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let executables = if args.cluster { cluster(args.quick)? } else { cargo::build(&["test", "--quiet", "--locked", "--no-run"], true)? };
+    let executables = if args.cluster { cluster(args)? } else { cargo::build(&["test", "--quiet", "--locked", "--no-run"], true)? };
     let skips = SkipFile::create()?;
     let mut total = Count::default();
     let mut broken = Vec::new();
@@ -65,8 +75,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 /// The image goes into the cluster, so it is built first, as it is released.
-fn cluster(quick: bool) -> Result<Vec<Executable>, Box<dyn std::error::Error>> {
-    image::make(if quick { "dev" } else { "release" })?;
+fn cluster(args: &Args) -> Result<Vec<Executable>, Box<dyn std::error::Error>> {
+    if !args.kept {
+        image::make(if args.quick { "dev" } else { "release" })?;
+    }
     let arguments =
         ["test", "--quiet", "--locked", "--no-run", "--package", "netflow-agent", "--features", "test-cluster", "--test", "cluster"];
     cargo::build(&arguments, true)
@@ -89,20 +101,22 @@ fn run_executable(
     if args.quick {
         command.env("NETFLOW_QUICK", "true");
     }
+    if args.keep || args.kept {
+        command.env("NETFLOW_CLUSTER", if args.keep { "keep" } else { "kept" });
+    }
     let package = executable.package.file_name().unwrap_or_default().to_string_lossy();
     let name = format!("{package} {} {}", executable.kind, executable.target);
 
-    let output = command.output().map_err(|error| format!("start {name}: {error}"))?;
+    let output = if args.cluster { shown(&mut command) } else { command.output() };
+    let output = output.map_err(|error| format!("start {name}: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let count = count(&text);
     if output.status.success() {
-        if args.cluster {
-            print!("{text}");
-        }
         println!("{name}: {} passed", count.passed);
         return Ok(count);
     }
-    println!("{text}{}{name}: {}", String::from_utf8_lossy(&output.stderr), output.status);
+    let shown = if args.cluster { "" } else { &text };
+    println!("{shown}{}{name}: {}", String::from_utf8_lossy(&output.stderr), output.status);
     let failed = failures(&text);
     // An executable that died without naming a test has failed as a whole.
     let count = Count { failed: count.failed.max(1), ..count };
@@ -114,6 +128,21 @@ fn run_executable(
     Ok(count)
 }
 
+/// Runs it and shows what it writes as it comes: a run on a cluster takes minutes.
+fn shown(command: &mut Command) -> std::io::Result<Output> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut stdout = Vec::new();
+    if let Some(pipe) = child.stdout.take() {
+        for line in BufReader::new(pipe).lines() {
+            let line = line?;
+            println!("{line}");
+            stdout.extend_from_slice(line.as_bytes());
+            stdout.push(b'\n');
+        }
+    }
+    Ok(Output { status: child.wait()?, stdout, stderr: Vec::new() })
+}
+
 /// As root through sudo where that asks for no password or a person can be asked; else as oneself, and the
 /// tests skip by name.
 fn privileged(path: &Path) -> Command {
@@ -121,7 +150,7 @@ fn privileged(path: &Path) -> Command {
         let may = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
         if may.is_ok_and(|status| status.success()) {
             let mut command = Command::new("sudo");
-            command.args(["-n", "--preserve-env=CI,NETFLOW_IMAGE,NETFLOW_QUICK,NETFLOW_SKIPS,CARGO_MANIFEST_DIR", "--"]).arg(path);
+            command.args(["-n", "--preserve-env=CI,NETFLOW_CLUSTER,NETFLOW_IMAGE,NETFLOW_QUICK,NETFLOW_SKIPS,CARGO_MANIFEST_DIR", "--"]).arg(path);
             return command;
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::expected::{EDGES, GAPS, OURS, may_be_a_gap};
-use super::kube::{Kube, text};
+use super::kube::{Kube, NODES, text};
 
 fn end(end: &Value) -> String {
     match text(&end["kind"]).as_str() {
@@ -67,9 +67,17 @@ pub(crate) fn what_is_unknown_is_what_was_expected(kube: &Kube) {
     assert!(words.contains("connections are allowed (100.0 %)"), "{words}");
 }
 
-/// The raw lines of the cluster: each node's flows have that node's own pods at their local end.
+/// The raw lines of the cluster: each node's flows have that node's own pods at their local end. Among them are
+/// pods that reach pods of their own node, and of the other.
 pub(crate) fn each_agent_reads_its_own_node_only(kube: &Kube) {
+    let node_of = |address: &str| {
+        NODES
+            .into_iter()
+            .zip(["10.244.1.", "10.244.2."])
+            .find_map(|(node, own)| address.starts_with(own).then_some(node))
+    };
     let mut flows = 0;
+    let mut seen = BTreeSet::new();
     for line in kube.lines(&["export", "--since", "1h"]) {
         if line["kind"] != "flow" {
             continue;
@@ -80,7 +88,10 @@ pub(crate) fn each_agent_reads_its_own_node_only(kube: &Kube) {
         if let Some(local) = line["local"].as_str() {
             let own = [format!("10.244.{number}."), format!("10.77.0.1{number}")];
             assert!(own.iter().any(|own| local.starts_with(own)), "{line}");
+            let ends = [local, line["remote"].as_str().unwrap_or_default()].map(node_of);
+            seen.extend(ends[0].zip(ends[1]));
         }
     }
     assert!(flows > 20, "{flows} flows");
+    assert!(seen.iter().any(|(from, to)| from == to) && seen.iter().any(|(from, to)| from != to), "{seen:?}");
 }

@@ -1,4 +1,5 @@
-//! The kit's cluster: brought up, held for this process alone, and brought down when dropped.
+//! The kit's cluster: brought up, held for this process alone, and brought down when dropped, or kept for the
+//! next run to go on with.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,27 +12,32 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long the kit may take, its packages and images included, where a machine has neither.
-const UP_SECONDS: &str = "300";
+const UP_SECONDS: &str = "600";
 
 /// The image's name in the manifests.
 pub(crate) const IMAGE: &str = "netflow-agent:0.1.0";
 
 pub(crate) const NODES: [&str; 2] = ["node1", "node2"];
 
+/// The file with the pid of what runs beside a cluster.
+const BESIDE: &str = "beside.pid";
+
 /// A running cluster, and where everything of it is.
 pub(crate) struct Kube {
     kit: PathBuf,
     kubectl: PathBuf,
     pub(crate) kubeconfig: PathBuf,
-    /// Where this run keeps its files.
-    pub(crate) folder: tempfile::TempDir,
+    /// Where this run keeps its files, and a kept cluster those of its nodes.
+    pub(crate) folder: PathBuf,
+    /// It stays when the run ends.
+    stays: bool,
     /// Programs that run beside the cluster.
     beside: Mutex<Vec<Child>>,
     _lock: File,
 }
 
 impl Kube {
-    /// Brings the cluster up with the agent's image on it, or says what is missing.
+    /// Brings the cluster up, or finds the one that was kept; or says what is missing.
     pub(crate) fn up() -> Result<Self, String> {
         let kit = Path::new(env!("CARGO_MANIFEST_DIR"))
             .ancestors()
@@ -39,6 +45,7 @@ impl Kube {
             .find(|kit| kit.join("up").is_file())
             .ok_or("the kit `shared/kube` is not beside the project")?;
         let image = std::env::var_os("NETFLOW_IMAGE").ok_or("no image: run `cargo xtask test --cluster`")?;
+        let image = PathBuf::from(image);
         let root = Command::new("id").arg("-u").output().map_err(|error| error.to_string())?;
         if root.stdout != b"0\n" {
             return Err("a cluster needs root".to_owned());
@@ -46,62 +53,30 @@ impl Kube {
         let lock = File::create(std::env::temp_dir().join("netflow-kube.lock"))
             .map_err(|error| error.to_string())?;
         lock.lock().map_err(|error| error.to_string())?;
-        // A cluster that somebody left behind has a state that no step expects.
-        Command::new(kit.join("down")).output().map_err(|error| error.to_string())?;
-        let up = Command::new("timeout").arg(UP_SECONDS).arg(kit.join("up")).output();
-        let up = up.map_err(|error| error.to_string())?;
-        let text = String::from_utf8_lossy(&up.stdout).into_owned();
-        if !up.status.success() {
-            tell_logs();
-            drop(Command::new(kit.join("down")).output());
-            panic!("the cluster did not come up: {}: {}", up.status, String::from_utf8_lossy(&up.stderr));
+        // It is there; the new user of README.md is the one who loads it.
+        assert!(image.is_file(), "no image at {}", image.display());
+        let folder = image.with_file_name("cluster");
+        let kept = is_kept();
+        assert!(!kept || folder.is_dir(), "no cluster was kept");
+        if !kept {
+            // A cluster that somebody left behind has a state that no step expects.
+            Command::new(kit.join("down")).output().map_err(|error| error.to_string())?;
+            end_what_was_beside(&folder);
+            drop(fs::remove_dir_all(&folder));
+            fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         }
+        let text = bring_up(&kit);
         let value = |name: &str| {
             let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             PathBuf::from(found.expect("`up` says where things are"))
         };
         let (kubectl, kubeconfig) = (value("KUBECTL"), value("KUBECONFIG"));
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let kube = Self { kit, kubectl, kubeconfig, folder, beside: Mutex::default(), _lock: lock };
-        // It is there; the new user of README.md is the one who loads it.
-        assert!(Path::new(&image).is_file(), "no image at {}", image.display());
-        for node in NODES {
-            kube.give_state_folder(node);
+        let stays = kept || std::env::var_os("NETFLOW_CLUSTER").is_some_and(|word| word == "keep");
+        let kube = Self { kit, kubectl, kubeconfig, folder, stays, beside: Mutex::default(), _lock: lock };
+        if !kept {
+            NODES.iter().for_each(|node| kube.give_own_state(node));
         }
         Ok(kube)
-    }
-
-    /// Where a node's `/var/lib/netflow` is.
-    pub(crate) fn state_folder(&self, node: &str) -> PathBuf {
-        self.folder.path().join(node)
-    }
-
-    /// The kit's nodes share the machine's /var/lib; real ones have each their own.
-    fn give_state_folder(&self, node: &str) {
-        let own = self.state_folder(node);
-        fs::create_dir(&own).expect("our own folder");
-        let script = format!("mkdir -p /var/lib/netflow && mount --bind {} /var/lib/netflow", own.display());
-        let target = self.pid(node);
-        succeed(Command::new("nsenter").args(["--target", &target, "--mount", "--", "sh", "-c", &script]));
-    }
-
-    /// The pid of one of the kit's daemons, or of what holds a node's namespaces.
-    pub(crate) fn pid(&self, name: &str) -> String {
-        let run = self.kubeconfig.parent().expect("the kubeconfig is in the run's folder");
-        let line = fs::read_to_string(run.join("pid").join(name)).expect("the kit keeps its pids");
-        line.split(' ').next().expect("a pid").to_owned()
-    }
-
-    /// A program that runs in the network of `nfk-PLACE`.
-    pub(crate) fn inside(&self, place: &str, words: &[&str]) -> Command {
-        let tools = self.kubectl.parent().expect("kubectl is in the kit's bin");
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/nfk-{place}"));
-        match words {
-            ["nettool", rest @ ..] => command.arg(tools.join("nettool")).args(rest),
-            words => command.args(words),
-        };
-        command
     }
 
     pub(crate) fn script(&self, name: &str, arguments: &[&str]) {
@@ -123,13 +98,19 @@ impl Kube {
         &self.kubectl
     }
 
+    /// A program of the kit's own.
+    pub(crate) fn tool(&self, name: &str) -> PathBuf {
+        self.kubectl.with_file_name(name)
+    }
+
     /// A script of the kit.
     pub(crate) fn kit(&self, name: &str) -> PathBuf {
         self.kit.join(name)
     }
 
-    /// Ends the program with the cluster.
+    /// Ends the program with the cluster, be it a later run that brings that down.
     pub(crate) fn keep(&self, child: Child) {
+        self.file(BESIDE, &child.id().to_string());
         self.beside.lock().expect("one thread").push(child);
     }
 
@@ -166,15 +147,14 @@ impl Kube {
 
     /// The home of the user who followed README.md.
     pub(crate) fn home(&self) -> PathBuf {
-        self.folder.path().join("home")
+        self.folder.join("home")
     }
 
     /// That user's search path: the home's programs, this run's, and the machine's.
     pub(crate) fn path(&self) -> std::ffi::OsString {
         let old = std::env::var_os("PATH").unwrap_or_default();
         let tools = self.kubectl.parent().expect("kubectl is in the kit's bin");
-        let mut folders =
-            vec![self.home().join(".local/bin"), self.folder.path().join("bin"), tools.to_owned()];
+        let mut folders = vec![self.home().join(".local/bin"), self.folder.join("bin"), tools.to_owned()];
         folders.extend(std::env::split_paths(&old));
         std::env::join_paths(folders).expect("folders without colons")
     }
@@ -201,7 +181,7 @@ impl Kube {
 
     /// A file of this run.
     pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
+        let path = self.folder.join(name);
         fs::write(&path, content).expect("our own folder");
         path
     }
@@ -238,14 +218,41 @@ impl Kube {
 
 impl Drop for Kube {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         for child in self.beside.lock().expect("one thread").iter_mut() {
             drop(child.kill());
             drop(child.wait());
         }
-        if std::env::var_os("NETFLOW_KEEP_CLUSTER").is_none() {
-            drop(Command::new(self.kit.join("down")).output());
-        }
+        drop(Command::new(self.kit.join("down")).output());
+        drop(fs::remove_dir_all(&self.folder));
     }
+}
+
+/// Whether the run goes on with the cluster that an earlier one kept.
+pub(crate) fn is_kept() -> bool {
+    std::env::var_os("NETFLOW_CLUSTER").is_some_and(|word| word == "kept")
+}
+
+/// A cluster that was kept had the kit's `nettool` beside it, in a network that went with it.
+fn end_what_was_beside(folder: &Path) {
+    let pid = fs::read_to_string(folder.join(BESIDE)).unwrap_or_default();
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    if !pid.is_empty() && name.trim() == "nettool" {
+        drop(Command::new("kill").arg(pid).output());
+    }
+}
+
+/// What `up` says of where things are.
+fn bring_up(kit: &Path) -> String {
+    let up = Command::new("timeout").arg(UP_SECONDS).arg(kit.join("up")).output().expect("timeout starts");
+    if !up.status.success() {
+        tell_logs();
+        drop(Command::new(kit.join("down")).output());
+        panic!("the cluster did not come up: {}: {}", up.status, String::from_utf8_lossy(&up.stderr));
+    }
+    String::from_utf8_lossy(&up.stdout).into_owned()
 }
 
 /// The last words of the kit's daemons.

@@ -1,8 +1,6 @@
 //! Identity in time: an address that changes hands, seen by an agent that hears of it at once, and by one that
 //! hears of everything afterwards.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use super::agents;
@@ -35,7 +33,7 @@ pub(crate) fn an_agent_cut_off_names_all_afterwards(kube: &Kube) {
     assert!(agents::fetch(kube, "node2", 9464, "/readyz").is_ok(), "it captures all the same");
     wire("-D");
     // The server's side tries again ever more seldom.
-    wait(180, "the agent to hear of it", || match pods_known(kube) {
+    wait(300, "the agent to hear of it", || match pods_known(kube) {
         known if known == pods => Err(format!("{known} pods")),
         _ => Ok(()),
     });
@@ -70,20 +68,28 @@ pub(crate) fn covered(kube: &Kube, node: &str) -> i64 {
 fn hand_over(kube: &Kube, [first, second]: [&str; 2]) -> String {
     let call = |to: &str| format!("while :; do nettool probe {to}; sleep 1; done");
     let held = run(kube, &pod(first, &call("api.shop:80")));
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    is_answered(kube, first);
     kube.kubectl(&["-n", "ops", "delete", "pod", first, "--grace-period=1"]);
     give_next(kube, &held);
     let next = run(kube, &pod(second, &call("web.billing:80")));
     assert_eq!(next, held, "the address was not used again");
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    is_answered(kube, second);
     held
+}
+
+/// A pod of `ops` had an answer twice, by its own log.
+fn is_answered(kube: &Kube, name: &str) {
+    wait(120, "the pod's calls", || {
+        let log = kube.kubectl(&["-n", "ops", "logs", name]);
+        if log.lines().filter(|line| line.starts_with("ok ")).count() >= 2 { Ok(()) } else { Err(log) }
+    });
 }
 
 /// Starts a pod; its address.
 fn run(kube: &Kube, pod: &Value) -> String {
     apply(kube, &pod.to_string());
     let name = text(&pod["metadata"]["name"]);
-    wait(60, "the pod's address", || {
+    wait(180, "the pod's address", || {
         let pod = kube.get(&["pod", "-n", "ops", &name]);
         let running = pod["status"]["phase"] == "Running" && pod["status"]["podIP"].is_string();
         if running { Ok(text(&pod["status"]["podIP"])) } else { Err(pod["status"]["phase"].to_string()) }
@@ -95,7 +101,7 @@ fn has_each_its_own(kube: &Kube, [first, second]: [&str; 2], address: &str) {
         format!("ops/Pod/{first} -> shop/Deployment/api 8081/TCP"),
         format!("ops/Pod/{second} -> billing/Deployment/web 8443/TCP"),
     ];
-    let seen = wait(60, "the edges of both pods", || {
+    let seen = wait(180, "the edges of both pods", || {
         let seen: Vec<String> =
             kube.lines(&["observe", "--since", "1h", "-o", "json"]).iter().map(name).collect();
         let missing: Vec<_> = due.iter().filter(|edge| !seen.contains(edge)).collect();
@@ -115,8 +121,6 @@ fn has_each_its_own(kube: &Kube, [first, second]: [&str; 2], address: &str) {
 fn give_next(kube: &Kube, address: &str) {
     let (network, last) = address.rsplit_once('.').expect("an IPv4 address");
     let before = last.parse::<u8>().expect("an IPv4 address") - 1;
-    let pid = kube.pid("node2");
     let file = "/var/lib/cni/networks/pods/last_reserved_ip.0";
-    let script = format!("[ -e {file} ] && printf %s {network}.{before} > {file}");
-    succeed(Command::new("nsenter").args(["--target", &pid, "--mount", "--", "sh", "-c", &script]));
+    kube.shell("node2", &format!("[ -e {file} ] && printf %s {network}.{before} > {file}"));
 }

@@ -16,6 +16,7 @@ mod install;
 mod judged;
 mod kube;
 mod late;
+mod node;
 mod rights;
 mod shop;
 mod trouble;
@@ -25,6 +26,9 @@ mod trouble;
 mod naive;
 #[path = "../support/skip.rs"]
 mod skip;
+#[path = "../support/tools.rs"]
+#[expect(dead_code, reason = "other suites compare with more")]
+mod tools;
 
 use kube::Kube;
 
@@ -33,7 +37,7 @@ type Step = (&'static str, fn(&Kube));
 const STEPS: &[Step] = &[
     ("a_shop_opens", shop::opens),
     ("readme_ends_with_policies_for_the_clusters_traffic", install::ends_with_policies),
-    ("agents_are_ready_on_both_nodes", agents::are_ready_on_both_nodes),
+    ("agents_are_ready_on_both_nodes", agents::by_kustomize_are_ready),
     ("the_process_has_two_capabilities_and_its_own_namespaces", agents::the_process_is_closed),
     ("the_network_hears_of_health_and_metrics_only", agents::the_network_hears_of_health_and_metrics_only),
     ("the_shop_is_at_work", shop::is_at_work),
@@ -46,13 +50,16 @@ const STEPS: &[Step] = &[
     ("the_policies_allow_what_the_manifests_say", judged::the_policies_allow_what_the_manifests_say),
     ("a_replay_denies_nothing", judged::a_replay_denies_nothing),
     ("the_audit_finds_what_was_expected", judged::the_audit_finds_what_was_expected),
+    ("in_force_the_policies_change_nothing", judged::in_force_they_change_nothing),
     ("an_address_used_again_is_the_new_pods", late::an_address_used_again_is_the_new_pods),
     ("an_agent_cut_off_from_the_api_names_all_afterwards", late::an_agent_cut_off_names_all_afterwards),
     ("an_update_of_the_agents_keeps_the_hour", trouble::an_update_keeps_the_hour),
     ("a_killed_agent_is_a_named_gap_and_comes_back", trouble::a_killed_agent_comes_back),
     ("the_api_server_away_loses_no_flow", trouble::the_api_server_away_loses_no_flow),
     ("a_node_cut_off_is_named", trouble::a_node_cut_off_is_named),
-    ("removed_as_readme_says_nothing_stays", install::ends_without_a_trace),
+    ("removed_as_readme_says_nothing_stays", install::by_kustomize_ends_without_a_trace),
+    ("installed_by_helm_it_sets_another_layout_aside", install::by_helm_goes_on_with_the_state),
+    ("removed_by_helm_only_the_state_stays_until_it_goes", install::by_helm_ends_without_a_trace),
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the steps are timed")]
@@ -66,9 +73,15 @@ fn main() -> ExitCode {
         }
     };
     let only = std::env::args().nth(1);
+    let is_asked_for = |name: &str| only.as_deref().is_some_and(|only| name.contains(only));
+    let kept = kube::is_kept();
     let mut passed = 0;
     for (name, step) in STEPS {
-        // What is set up by a step is needed by those after it, so a filter ends the run and skips nothing.
+        // What is set up by a step is needed by those after it, so a filter ends the run and skips nothing; but on
+        // a cluster that was kept all is set up.
+        if kept && only.is_some() && !is_asked_for(name) {
+            continue;
+        }
         let began = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| step(&kube)));
         let took = began.elapsed().as_secs_f32();
@@ -80,7 +93,7 @@ fn main() -> ExitCode {
         }
         passed += 1;
         println!("test {name} ... ok ({took:.1} s)");
-        if only.as_deref().is_some_and(|only| name.contains(only)) {
+        if !kept && is_asked_for(name) {
             break;
         }
     }

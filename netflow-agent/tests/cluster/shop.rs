@@ -1,10 +1,12 @@
 //! The shop: it opens, is visited from outside, rolled over in the middle, and has a pod that lives a second.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::answers;
+use super::expected::EDGES;
 use super::kube::{Kube, succeed, text, wait};
 
 const WORKLOADS: &[(&str, &str)] = &[
@@ -28,9 +30,9 @@ pub(crate) fn opens(kube: &Kube) {
     kube.keep(outside);
     apply(kube, include_str!("shop.yaml"));
     for (namespace, workload) in WORKLOADS {
-        kube.kubectl(&["-n", namespace, "rollout", "status", workload, "--timeout=120s"]);
+        kube.kubectl(&["-n", namespace, "rollout", "status", workload, "--timeout=300s"]);
     }
-    wait(60, "the pods without a keeper", || {
+    wait(180, "the pods without a keeper", || {
         let pods = kube.get(&["pods", "-n", "ops"]);
         let running = |pod: &Value| pod["status"]["phase"] == "Running";
         if pods["items"].as_array().expect("a list").iter().all(running) {
@@ -48,14 +50,24 @@ pub(crate) fn is_at_work(kube: &Kube) {
     // Labels that change while the pods run.
     kube.kubectl(&["-n", "billing", "label", "pods", "-l", "app=web", "shift=late"]);
     kube.kubectl(&["-n", "shop", "rollout", "restart", "deployment/api"]);
-    kube.kubectl(&["-n", "shop", "rollout", "status", "deployment/api", "--timeout=120s"]);
-    kube.kubectl(&["-n", "shop", "wait", "--for=condition=complete", "job/report-now", "--timeout=90s"]);
+    kube.kubectl(&["-n", "shop", "rollout", "status", "deployment/api", "--timeout=300s"]);
+    kube.kubectl(&["-n", "shop", "wait", "--for=condition=complete", "job/report-now", "--timeout=300s"]);
     // Killed, not asked to end; its Deployment has another.
     kube.kubectl(&["-n", "shop", "delete", "pods", "-l", "app=cache", "--force", "--grace-period=0"]);
-    kube.kubectl(&["-n", "shop", "rollout", "status", "deployment/cache", "--timeout=120s"]);
+    kube.kubectl(&["-n", "shop", "rollout", "status", "deployment/cache", "--timeout=300s"]);
     visit_from_outside(kube);
-    // Two rounds of every client, and a drain at both ends that tells what was held.
-    std::thread::sleep(Duration::from_secs(22));
+    wait(180, "every edge of the list", || {
+        let seen: BTreeSet<String> =
+            kube.lines(&["observe", "--since", "1h", "-o", "json"]).iter().map(answers::name).collect();
+        let missing: Vec<_> = EDGES.iter().filter(|edge| !seen.contains(**edge)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} are not there yet")) }
+    });
+}
+
+/// How often the database answered `api`, as its pods log it.
+pub(crate) fn answered(kube: &Kube) -> u64 {
+    let log = kube.kubectl(&["-n", "shop", "logs", "-l", "app=api", "-c", "call", "--tail=-1"]);
+    log.lines().filter(|line| line.starts_with("ok db-")).count() as u64
 }
 
 /// Through the NodePort at both nodes, and through the port of the host.
@@ -68,7 +80,7 @@ fn visit_from_outside(kube: &Kube) {
 /// Asks for a name, calls once, is over, and is deleted at once.
 fn live_a_second(kube: &Kube) {
     apply(kube, &pod("blink", "nettool probe web.billing:80").to_string());
-    wait(60, "the pod that lives a second", || {
+    wait(180, "the pod that lives a second", || {
         let phase = text(&kube.get(&["pod", "-n", "ops", "blink"])["status"]["phase"]);
         if phase == "Succeeded" { Ok(()) } else { Err(phase) }
     });
