@@ -265,6 +265,9 @@ fn nobody_may_change_anything_in_the_cluster() {
         assert!(matches!(verb.as_str(), "get" | "list" | "watch"), "agents may {verb} {resource}");
         assert!(!resource.contains("secret") && resource != "*", "agents may {verb} {resource}");
     }
+    for (resource, verb) in verbs("netflow-reader") {
+        assert!(verb == "list" && resource != "secrets" && resource != "*", "readers may {verb} {resource}");
+    }
     for (resource, verb) in verbs("netflow-viewer") {
         let reads = matches!(verb.as_str(), "get" | "list" | "watch") && resource != "*";
         // To create a forward is to open one: the API server asks for it since WebSockets do.

@@ -13,6 +13,8 @@ use apiserver::ApiServer;
 mod apiserver;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "support/wait.rs"]
+mod wait;
 
 /// A tutorial's policies, of which two links lack an end, and a CNI's DaemonSet.
 const CLUSTER: &str = include_str!("live.yaml");
@@ -92,6 +94,7 @@ fn the_verbs_that_judge_read_a_live_cluster() {
     }
     live_is_a_side_of_a_difference(&server, &listed);
     rights_decide(&server, folder.path());
+    a_reader_lacks_nothing_and_has_nothing_too_much(&server, folder.path());
 }
 
 fn live_is_a_side_of_a_difference(server: &ApiServer, listed: &str) {
@@ -139,6 +142,58 @@ fn rights_decide(server: &ApiServer, folder: &Path) {
         said(&netflow(&["audit", "--kubeconfig", &path(&kubeconfig_of(server, folder, "stranger"))], ""));
     assert_eq!((exit, out.as_str()), (Some(1), ""), "{words}");
     assert!(words.contains("forbidden"), "{words}");
+}
+
+/// With both roles no right is missed; without any one of them exactly that is named.
+fn a_reader_lacks_nothing_and_has_nothing_too_much(server: &ApiServer, folder: &Path) {
+    let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base/viewer.yaml");
+    server.kubectl(&["apply", "-f", &path(&roles)], "").expect("the roles");
+    let bind = ["create", "clusterrolebinding", "reader", "--clusterrole=netflow-reader", "--user=reader"];
+    server.kubectl(&bind, "").expect("a binding");
+    server.kubectl(&["create", "namespace", "netflow"], "").expect("a namespace");
+    let bind =
+        ["create", "rolebinding", "reader", "--clusterrole=netflow-viewer", "--user=reader", "-n", "netflow"];
+    server.kubectl(&bind, "").expect("a binding");
+    let may = |namespace| {
+        let asked =
+            ["auth", "can-i", "create", "pods", "--subresource=portforward", "--as=reader", "-n", namespace];
+        server.kubectl(&asked, "").is_ok()
+    };
+    wait::until("forwards are to the agents", || may("netflow"));
+    assert!(!may("netpol-demo"), "and to nobody else");
+
+    let kubeconfig = path(&kubeconfig_of(server, folder, "reader"));
+    let lost = || -> Vec<String> {
+        let words = said(&netflow(&["audit", "--kubeconfig", &kubeconfig], "")).2;
+        let lists = words.lines().filter_map(|line| line.split_once(": list ").or(line.split_once("list ")));
+        lists.filter_map(|(_, rest)| rest.split_once(':')).map(|(plural, _)| plural.to_owned()).collect()
+    };
+    // The API server hears of a changed role a little later.
+    let until = |expected: &[&str]| wait::until(&format!("lost is {expected:?}"), || lost() == expected);
+    until(&[]);
+    let whole =
+        server.kubectl(&["get", "clusterrole", "netflow-reader", "-o", "json"], "").expect("the role");
+    let whole: serde_json::Value = serde_json::from_slice(&whole).expect("JSON");
+    let kinds = server.kubectl(&["api-resources", "--verbs=list", "-o", "name"], "").expect("what there is");
+    let kinds = String::from_utf8(kinds).expect("text");
+    let mut without_each = 0;
+    for (at, rule) in whole["rules"].as_array().expect("rules").iter().enumerate() {
+        for (number, plural) in rule["resources"].as_array().expect("resources").iter().enumerate() {
+            let (group, plural) =
+                (rule["apiGroups"][0].as_str().expect("a group"), plural.as_str().expect("a name"));
+            let name = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
+            if !kinds.lines().any(|one| one == name) {
+                continue;
+            }
+            let mut less = whole.clone();
+            less["metadata"]["resourceVersion"] = serde_json::Value::Null;
+            less["rules"][at]["resources"][number] = "nothings".into();
+            server.kubectl(&["replace", "-f", "-"], &less.to_string()).expect("a role");
+            until(&[plural]);
+            without_each += 1;
+        }
+    }
+    assert_eq!(without_each, 18, "all that this server has");
 }
 
 #[test]

@@ -143,7 +143,7 @@ pub fn read(
         needed(&answered.unread)?;
         if answered.nodes.is_empty() {
             let nodes = vec!["no agent answered: nothing is known of flows".to_owned()];
-            let unread = answered.unread.iter().map(unread_words).collect();
+            let unread = unread(&answered.unread);
             return Ok(Lacks { nodes, unread, ..Lacks::default() });
         }
     }
@@ -213,11 +213,14 @@ pub fn objects(
         objects.extend(manifest::object_from_value(&value, &mut words).map(Arc::new));
     })?;
     needed(&unread)?;
-    Ok((objects, unread.iter().map(unread_words).collect()))
+    Ok((objects, self::unread(&unread)))
 }
 
-fn unread_words(unread: &Unread) -> String {
-    format!("{}: {}", unread.kind, unread.error.chain())
+/// In words, each once: nodes are asked for twice, and dialects share the names of kinds.
+fn unread(unread: &[Unread]) -> Vec<String> {
+    let mut said = BTreeSet::new();
+    let words = unread.iter().map(|one| format!("{}: {}", one.kind, one.error.chain()));
+    words.filter(|words| said.insert(words.clone())).collect()
 }
 
 /// Without the pods, or without the policies, a verdict would be a guess.
@@ -243,10 +246,7 @@ pub(super) fn lacks(
 ) -> Result<Lacks, Failure> {
     let nodes: Vec<String> =
         answered.missing.iter().map(|missing| format!("node {}: {}", missing.node, missing.reason)).collect();
-    let mut unread: Vec<String> = answered.unread.iter().map(unread_words).collect();
-    // Nodes are asked for twice, and dialects share the names of kinds.
-    let mut said = BTreeSet::new();
-    unread.retain(|words| said.insert(words.clone()));
+    let unread = unread(&answered.unread);
     if n_agents == 0 {
         for words in &nodes {
             writeln!(err, "missing: {words}")?;
