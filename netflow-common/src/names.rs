@@ -3,7 +3,8 @@
 /// Changes with every change of a map's layout.
 pub const LAYOUT: u32 = 2;
 
-/// The programs, as the kernel shows them.
+/// The programs, as the kernel shows them; without CAP_PERFMON it shows none, because aya then finds that names are not
+/// supported.
 pub mod program {
     pub const TCP: &str = "netflow_tcp";
     pub const CONNECT4: &str = "netflow_con4";

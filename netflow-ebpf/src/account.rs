@@ -149,7 +149,7 @@ fn add(stats: *mut FlowStats, delta: Delta) {
     }
 }
 
-/// Out of line in spirit: a key is inserted once an epoch.
+/// Makes the entry of a key, which happens once an epoch.
 #[inline(always)]
 fn insert(key: &Key, epoch: u32, delta: Delta) {
     // SAFETY: the helper has no preconditions.
