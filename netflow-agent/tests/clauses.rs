@@ -194,6 +194,25 @@ fn every_clause_has_its_tests() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// What the README shows of `generate-policies` is what the golden runs hold.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |path: &str| std::fs::read_to_string(root.join(path)).expect("a file");
+    let claims = "tests/golden/generate_policies";
+    let (readme, err) = (text("../README.md"), text(&format!("{claims}/each_rule_says_why/stderr")));
+    let out = text(&format!("{claims}/a_review_withholds_and_declares/stdout"));
+    let gaps: Vec<&str> = readme.lines().filter(|line| line.starts_with("gap ")).collect();
+    assert!(!gaps.is_empty());
+    for gap in gaps {
+        assert!(err.lines().any(|line| line == gap), "not printed: {gap}");
+    }
+    let (_, section) = readme.split_once("\n## Generate policies\n").expect("a section");
+    let sample = section.split("```").nth(1).and_then(|block| block.split_once('\n')).expect("a sample").1;
+    let rest = sample.trim_start_matches("  egress:\n");
+    assert!(sample.starts_with("  egress:\n") && out.contains(rest), "not printed:\n{sample}");
+}
+
 fn run(words: &[&str]) -> (Option<i32>, Vec<u8>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netflow-agent"));
     let output = command.args(words).stdin(Stdio::null()).output().expect("the program runs");

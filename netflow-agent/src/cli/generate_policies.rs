@@ -124,7 +124,7 @@ pub fn run(args: Args, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     }
     let today = (!live.is_empty()).then(|| {
         let cluster = Cluster::compile(Arc::clone(&proven.cluster.snapshot), live);
-        today(&cluster, &joined.edges, &inventory, &options)
+        today(&cluster, &joined.edges, &answer.counted, &options)
     });
     loaded.report(streams)?;
     summary::summary(&answer, &joined.edges, &options, today, streams.err)?;

@@ -10,8 +10,10 @@ use super::{Exit, Failure, Streams, local};
 use crate::api::routes;
 use crate::edge::{Joined, try_join};
 use crate::identity::Inventory;
-use crate::manifest::Object;
-use crate::recording::{CoverageSummary, ReadError, Reader, Recording, Spilling, Spilt, try_resolve};
+use crate::manifest::{Object, Phase, Pod};
+use crate::recording::{
+    CoverageSummary, Observed, ReadError, Reader, Recording, Spilling, Spilt, try_resolve,
+};
 use crate::render::coverage;
 pub use crate::render::words::count;
 use crate::sys::{clock, scratch};
@@ -131,11 +133,23 @@ impl Loaded {
         Ok(try_join(&self.recording, inventory, window).map_err(spilt)?)
     }
 
-    /// The objects as of the window's end: what ended before is history.
+    /// The objects as of the window's end: what ended before is history, but for a Job's pods, which have finished
+    /// and speak for it as long as nothing else does.
     pub fn objects(&self) -> Vec<Arc<Object>> {
         let until = self.window.to;
-        let objects = self.recording.objects.iter().filter(|one| one.to.is_none_or(|to| to >= until));
-        objects.map(|one| Arc::clone(&one.object)).collect()
+        let as_of_then = |one: &Observed| {
+            if one.to.is_none_or(|to| to >= until) {
+                return Some(Arc::clone(&one.object));
+            }
+            match &*one.object {
+                Object::Pod(pod) if pod.meta.owner.as_ref().is_some_and(|owner| &*owner.kind == "Job") => {
+                    let finished = Pod { phase: Phase::Succeeded, ..pod.clone() };
+                    Some(Arc::new(Object::Pod(finished)))
+                }
+                _ => None,
+            }
+        };
+        self.recording.objects.iter().filter_map(as_of_then).collect()
     }
 
     /// Tells on stderr how much was observed and what was lost; every answer says so.

@@ -78,7 +78,7 @@ impl<'a> Owners<'a> {
 pub fn behind(controller: &WorkloadName, pod: &Pod) -> Option<WorkloadName> {
     let (kind, name) = match controller.kind {
         WorkloadKind::ReplicaSet => behind_replica_set(pod, &controller.name)?,
-        WorkloadKind::Job => (WorkloadKind::CronJob, behind_job(pod, &controller.name)?),
+        WorkloadKind::Job => (WorkloadKind::CronJob, behind_job(&controller.name)?),
         _ => return None,
     };
     Some(WorkloadName { namespace: Arc::clone(&controller.namespace), kind, name: Arc::from(name) })
@@ -106,19 +106,16 @@ fn behind_replica_set<'n>(pod: &Pod, name: &'n str) -> Option<(WorkloadKind, &'n
 }
 
 /// A Job that a CronJob made is named after it, and ends in the minutes since the epoch at which it was due. Eight
-/// digits that are minutes since there are CronJobs are no date (20260101 would be 2008); where the pod tells when it
-/// began, that is after it was due, by a month at most. A Job that somebody numbered so by hand is taken for one of a
-/// CronJob as well: its runs then share a policy by their stable labels, which is what its runs need too.
-fn behind_job<'n>(pod: &Pod, name: &'n str) -> Option<&'n str> {
+/// digits that are minutes since there are CronJobs are no date (20260101 would be 2008). A Job that somebody numbered
+/// so by hand is taken for one of a CronJob as well: its runs then share a policy by their stable labels, where a
+/// policy named after one run would be of no use to the next.
+fn behind_job(name: &str) -> Option<&str> {
     const FIRST_CRONJOBS: i64 = 24_000_000;
-    const LATEST_START: i64 = 31 * 86_400;
     let (stem, digits) = name.rsplit_once('-')?;
     if stem.is_empty() || digits.len() != 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    let due = digits.parse::<i64>().ok().filter(|minutes| *minutes >= FIRST_CRONJOBS)?.checked_mul(60)?;
-    let Some(began) = pod.meta.created.or(pod.started) else { return Some(stem) };
-    (-60..=LATEST_START).contains(&began.seconds().checked_sub(due)?).then_some(stem)
+    digits.parse::<i64>().is_ok_and(|minutes| minutes >= FIRST_CRONJOBS).then_some(stem)
 }
 
 /// The kind that an owner reference names; a kind of another group with a familiar name is another kind.

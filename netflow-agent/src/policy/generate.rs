@@ -63,7 +63,8 @@ pub fn generate(edges: &[Edge], inventory: &Inventory<'_>, options: &Options) ->
     answer.unused_entries = (0..used.len()).filter(|at| !used[*at]).collect();
     let subjects = scene.groups().filter(|(id, _)| options.is_subject(&id.namespace));
     answer.workloads = subjects.map(|(_, group)| group.members.len()).sum();
-    answer.score = super::score::score(&ledger, edges, &answer.withheld, inventory, &scene, options);
+    (answer.score, answer.counted) =
+        super::score::score(&ledger, edges, &answer.withheld, inventory, &scene, options);
     super::gaps::of_scene(&mut answer, edges, &ledger, inventory, &scene, options);
     answer
 }

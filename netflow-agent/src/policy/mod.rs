@@ -48,7 +48,7 @@ pub use generate::generate;
 pub use observed::observed_gaps;
 pub use options::{External, Nodes, Options};
 pub use port::Port;
-pub use score::Score;
+pub use score::{Counted, Score};
 pub use selector::Selector;
 pub use today::{Today, today};
 
@@ -99,6 +99,7 @@ pub struct Recommendation {
     /// Gaps that the review lives with, counted by the position of the decision.
     pub accepted: BTreeMap<usize, usize>,
     pub score: Score,
+    pub counted: Counted,
     /// Who has a node as a peer by its exact address, which nobody approved: the next node is not in it.
     pub by_node_address: BTreeSet<WorkloadName>,
 }

@@ -8,11 +8,11 @@ use super::port::Port;
 use super::scene::{GroupId, Scene};
 use super::{Options, Withheld};
 use crate::edge::Edge;
-use crate::identity::{Endpoint, Inventory};
+use crate::identity::{Endpoint, Inventory, WorkloadName};
 use crate::net::Direction;
 
 /// Counted in triples: source workload, destination workload, port. Ports of a destination are those that
-/// its containers declare and those it was seen on; two workloads of `peers_only` namespaces do not count.
+/// its containers declare, those it was seen on and those that are declared for it; two workloads of `peers_only` namespaces do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {
     /// Allowed by what is generated, a range of ports once.
@@ -40,6 +40,9 @@ pub(super) fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
 }
 
+/// The ports of each workload that the score counts.
+pub type Counted = BTreeMap<WorkloadName, BTreeSet<Port>>;
+
 type Triple<'a> = (&'a GroupId, &'a GroupId, Port);
 
 pub(super) fn score(
@@ -49,7 +52,7 @@ pub(super) fn score(
     inventory: &Inventory<'_>,
     scene: &Scene,
     options: &Options,
-) -> Score {
+) -> (Score, Counted) {
     let whole = withheld.iter().filter(|one| one.is_whole());
     let withheld: BTreeSet<usize> = whole.map(|one| one.edge).collect();
     let mut seen: BTreeSet<Triple<'_>> = BTreeSet::new();
@@ -69,6 +72,9 @@ pub(super) fn score(
     let subject = |id: &GroupId| options.is_subject(&id.namespace);
     let egress = demanded(ledger, scene, Direction::Egress);
     let ingress = demanded(ledger, scene, Direction::Ingress);
+    for (_, destination, port) in egress.iter().chain(&ingress) {
+        ports.entry(destination).or_default().insert(*port);
+    }
     let isolates = |direction| options.directions.contains(&direction);
     let mut allowed: BTreeSet<Triple<'_>> = BTreeSet::new();
     for triple in &ingress {
@@ -90,7 +96,12 @@ pub(super) fn score(
         .map(|(id, ports)| ports.len() as u64 * if subject(id) { all } else { subjects })
         .fold(0, u64::saturating_add);
     let never_seen = allowed.iter().filter(|triple| !seen.contains(*triple)).count() as u64;
-    Score { allowed: allowed.len() as u64, never_seen, open }
+    let each = |(id, ports): (&GroupId, BTreeSet<Port>)| {
+        let members = scene.group(id).map(|group| group.members.clone()).unwrap_or_default();
+        members.into_iter().map(move |member| (member, ports.clone()))
+    };
+    let counted = ports.into_iter().flat_map(each).collect();
+    (Score { allowed: allowed.len() as u64, never_seen, open }, counted)
 }
 
 fn group<'s>(end: &Endpoint, scene: &'s Scene) -> Option<&'s GroupId> {

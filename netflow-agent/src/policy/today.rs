@@ -1,14 +1,14 @@
-//! How tight the policies in force are. In: them, compiled; edges, the inventory. Out: how many connections
+//! How tight the policies in force are. In: them, compiled; edges, the ports that count. Out: how many connections
 //! between workloads they allow and how many of these were never seen, counted as the score counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::port::Port;
-use super::{Options, score};
+use super::{Counted, Options, score};
 use crate::edge::Edge;
 use crate::evaluate::end::SubjectId;
 use crate::evaluate::{Cluster, Party, Verdict};
-use crate::identity::{Endpoint, Inventory, WorkloadName};
+use crate::identity::{Endpoint, WorkloadName};
 use crate::net::Direction;
 
 /// So many pairs of workloads with an isolated end are judged; of more, every nth source.
@@ -41,14 +41,8 @@ struct Seen<'a> {
 }
 
 /// Counted over pairs of which one end at least is written for.
-pub fn today(cluster: &Cluster, edges: &[Edge], inventory: &Inventory<'_>, options: &Options) -> Today {
-    let mut ports = ports(inventory);
-    for edge in edges {
-        if let Endpoint::Workload(destination) = &edge.key.destination {
-            ports.entry(destination).or_default().insert(Port::one(edge.key.protocol, edge.key.port));
-        }
-    }
-    let all = workloads(cluster, &ports, options);
+pub fn today(cluster: &Cluster, edges: &[Edge], counted: &Counted, options: &Options) -> Today {
+    let all = workloads(cluster, counted, options);
     let (n_all, n_isolated) = (all.len(), all.iter().filter(|one| one.isolated.contains(&true)).count());
     let one_in = (n_all.saturating_mul(n_isolated).saturating_mul(2) / MOST_PAIRS) + 1;
     let mut today = Today { one_in, ..Today::default() };
@@ -75,20 +69,7 @@ pub fn today(cluster: &Cluster, edges: &[Edge], inventory: &Inventory<'_>, optio
     today
 }
 
-fn ports<'a>(inventory: &'a Inventory<'_>) -> BTreeMap<&'a WorkloadName, BTreeSet<Port>> {
-    let mut ports: BTreeMap<&WorkloadName, BTreeSet<Port>> = BTreeMap::new();
-    for known in inventory.pods.iter().filter(|known| !known.pod.host_network) {
-        let declared = known.pod.ports.iter().map(|port| Port::one(port.protocol, port.port));
-        ports.entry(&known.workload).or_default().extend(declared);
-    }
-    ports
-}
-
-fn workloads<'a>(
-    cluster: &'a Cluster,
-    ports: &BTreeMap<&WorkloadName, BTreeSet<Port>>,
-    options: &Options,
-) -> Vec<Seen<'a>> {
+fn workloads<'a>(cluster: &'a Cluster, ports: &Counted, options: &Options) -> Vec<Seen<'a>> {
     let snapshot = cluster.snapshot();
     let isolated = |members: &[SubjectId], direction| {
         members.iter().any(|member| cluster.selecting(*member, direction).len() > 0)

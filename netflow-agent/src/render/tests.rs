@@ -39,8 +39,12 @@ fn in_force(text: &str) -> (Vec<String>, Today, u64) {
     let cluster = proof::prove(generated, objects, &joined.edges, &answer).expect("it is sound");
     let live = vec![policy(text)];
     let gaps = existing_gaps(&cluster, &live, &joined.attempts, &options);
-    let today =
-        today(&Cluster::compile(Arc::clone(&cluster.snapshot), live), &joined.edges, &inventory, &options);
+    let today = today(
+        &Cluster::compile(Arc::clone(&cluster.snapshot), live),
+        &joined.edges,
+        &answer.counted,
+        &options,
+    );
     (gaps.into_iter().map(|gap| gap.text).collect(), today, answer.score.open)
 }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod followed;
+mod generated;
 mod hostile;
 mod rights;
 mod server;
