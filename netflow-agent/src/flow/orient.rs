@@ -91,27 +91,16 @@ fn is_directed_broadcast(sample: &Sample) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Basis, Side};
     use super::*;
     use crate::time::Time;
 
     fn sample(local: &str, remote: &str, port: u16) -> Sample {
+        let ip = |text: &str| text.parse().expect("an address");
+        let times = [Time::from_seconds(0), Time::from_seconds(10)];
         Sample {
-            netns: None,
-            cgroup: None,
-            local: Some(local.parse().expect("an address")),
-            remote: remote.parse().expect("an address"),
-            port,
             protocol: Protocol::Udp,
-            side: Side::Client,
             outcome: Outcome::Unanswered,
-            basis: Basis::Observed,
-            connections: 1,
-            bytes_sent: 0,
-            bytes_received: 0,
-            open: 0,
-            first: Time::from_seconds(0),
-            last: Time::from_seconds(10),
+            ..Sample::opened(ip(local), ip(remote), port, times)
         }
     }
 

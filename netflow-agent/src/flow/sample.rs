@@ -35,3 +35,27 @@ pub struct Sample {
     pub first: Time,
     pub last: Time,
 }
+
+#[cfg(test)]
+impl Sample {
+    /// A TCP connection that a client opened, for tests to make their own of.
+    pub(crate) fn opened(local: IpAddr, remote: IpAddr, port: u16, [first, last]: [Time; 2]) -> Self {
+        Self {
+            netns: None,
+            cgroup: None,
+            local: Some(local),
+            remote,
+            port,
+            protocol: Protocol::Tcp,
+            side: Side::Client,
+            outcome: Outcome::Established,
+            basis: Basis::Observed,
+            connections: 1,
+            bytes_sent: 10,
+            bytes_received: 20,
+            open: 0,
+            first,
+            last,
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::flow::{Basis, Flow, Outcome, Side};
+use crate::flow::Flow;
 use crate::manifest::{Meta, Node, Phase, Pod};
 use crate::net::Protocol;
 
@@ -44,23 +44,7 @@ fn node(name: &str, address: &str, cidr: &str) -> Object {
 }
 
 fn sample(local: &str, remote: &str, port: u16, first: i64) -> Sample {
-    Sample {
-        netns: None,
-        cgroup: None,
-        local: Some(ip(local)),
-        remote: ip(remote),
-        port,
-        protocol: Protocol::Tcp,
-        side: Side::Client,
-        outcome: Outcome::Established,
-        basis: Basis::Observed,
-        connections: 1,
-        bytes_sent: 10,
-        bytes_received: 20,
-        open: 0,
-        first: at(first),
-        last: at(first + 10),
-    }
+    Sample::opened(ip(local), ip(remote), port, [at(first), at(first + 10)])
 }
 
 fn wildcard(netns: u64, cgroup: Option<u64>, first: i64) -> Sample {

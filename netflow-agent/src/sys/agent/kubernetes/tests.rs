@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::edge::join;
 use crate::engine::{Batch, Engine, Input, Output, PodCgroup};
+use crate::flow::Sample;
 use crate::flow::sum::Span;
-use crate::flow::{Basis, Outcome, Sample, Side};
 use crate::identity::{Endpoint, Inventory};
 use crate::net::Protocol;
 use crate::recording::Recording;
@@ -99,23 +99,8 @@ impl Agent {
     /// The pod in this network namespace calls an address outside.
     fn call(&mut self, netns: u64, local: &str, remote: &str, seconds: i64) {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let sample = Sample {
-            netns: Some(netns),
-            cgroup: None,
-            local: Some(ip(local)),
-            remote: ip(remote),
-            port: 443,
-            protocol: Protocol::Tcp,
-            side: Side::Client,
-            outcome: Outcome::Established,
-            basis: Basis::Observed,
-            connections: 1,
-            bytes_sent: 1,
-            bytes_received: 1,
-            open: 0,
-            first: at(seconds),
-            last: at(seconds),
-        };
+        let opened = Sample::opened(ip(local), ip(remote), 443, [at(seconds); 2]);
+        let sample = Sample { netns: Some(netns), ..opened };
         drop(self.engine.step(Input::Sample(sample)));
     }
 
@@ -313,22 +298,13 @@ async fn a_static_pod_is_named_by_the_kubelets_uid() {
         if known_first {
             agent.hear(&mut seen, 3).await;
         }
+        let [local, remote] = [ADDRESS, "192.0.2.1"].map(|ip| ip.parse().expect("an address"));
         let from_wildcard = Sample {
             cgroup: Some(77),
+            netns: Some(5),
             local: None,
             protocol: Protocol::Udp,
-            netns: Some(5),
-            remote: "192.0.2.1".parse().expect("an address"),
-            port: 443,
-            side: Side::Client,
-            outcome: Outcome::Established,
-            basis: Basis::Observed,
-            connections: 1,
-            bytes_sent: 0,
-            bytes_received: 0,
-            open: 0,
-            first: at(5),
-            last: at(5),
+            ..Sample::opened(local, remote, 443, [at(5); 2])
         };
         drop(agent.engine.step(Input::Sample(from_wildcard)));
         agent.drain(10);

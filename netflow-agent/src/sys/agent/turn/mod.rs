@@ -280,32 +280,17 @@ fn confine(sample: &mut Sample, taken: Span) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
-    use crate::flow::{Basis, Outcome, Side};
-    use crate::net::Protocol;
 
     /// A pod that lived a second asks for a name, is drained and held, and told of when its address is free.
     #[test]
     fn a_sample_held_over_one_drain_keeps_its_times() {
         let at = |seconds| Time::from_seconds(1_800_000_000 + seconds);
         let told = |first: i64, last: i64| {
-            let mut sample = Sample {
-                netns: None,
-                cgroup: None,
-                local: None,
-                remote: std::net::Ipv4Addr::LOCALHOST.into(),
-                port: 53,
-                protocol: Protocol::Udp,
-                side: Side::Client,
-                outcome: Outcome::Unanswered,
-                basis: Basis::Observed,
-                connections: 1,
-                bytes_sent: 0,
-                bytes_received: 0,
-                open: 0,
-                first: at(first),
-                last: at(last),
-            };
+            let [local, remote] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
+            let mut sample = Sample::opened(local, remote, 53, [at(first), at(last)]);
             // The drain from 10 to 20 told of what it held from the one that began at 0.
             confine(&mut sample, Span { first: at(0), last: at(20) });
             (sample.first, sample.last)
