@@ -16,8 +16,10 @@ use crate::recording::{Observed, Reader, Recording};
 use crate::render::edge::{Detail, write_json, write_table};
 use crate::time::{Hour, Time, Window};
 
-/// Flows of the hour before the latest are remembered up to so many.
+/// Flows are remembered up to so many: first those of the hour before the latest go, then all.
 const REMEMBERED: usize = 1_000_000;
+/// Twice what an API server takes as an object.
+const LONGEST_LINE: usize = 4 << 20;
 
 /// What was heard, and what of it was told.
 #[derive(Debug, Default)]
@@ -29,19 +31,47 @@ pub(super) struct Heard {
     partial: BTreeMap<String, Vec<u8>>,
     told: BTreeMap<EdgeKey, u64>,
     is_new: bool,
+    /// Something was forgotten that may still grow.
+    is_short: bool,
 }
 
 impl Heard {
     /// Lines of one node, cut anywhere. True at the end of a batch: agents write coverage last.
-    pub(super) fn take(&mut self, node: &str, chunk: &[u8]) -> Result<bool, Failure> {
-        let held = self.partial.entry(node.to_owned()).or_default();
-        held.extend_from_slice(chunk);
-        let Some(end) = held.iter().rposition(|byte| *byte == b'\n') else { return Ok(false) };
-        let rest = held.split_off(end + 1);
-        let whole = std::mem::replace(held, rest);
+    pub(super) fn take(&mut self, name: &str, chunk: &[u8]) -> Result<bool, Failure> {
+        let whole = self.whole(name, chunk)?;
         let mut reader = Reader::default();
-        reader.read(node, &mut whole.as_slice())?;
-        let batch = reader.finish().0;
+        reader.read(name, &mut whole.as_slice())?;
+        Ok(self.add(reader.finish().0))
+    }
+
+    /// The same of a node's own agent, which speaks for no other.
+    #[cfg(any(test, feature = "cluster"))]
+    pub(super) fn take_node(&mut self, node: &str, chunk: &[u8]) -> Result<bool, Failure> {
+        let whole = self.whole(node, chunk)?;
+        let mut reader = Reader::default();
+        reader.read_node(node, &mut whole.as_slice())?;
+        Ok(self.add(reader.finish().0))
+    }
+
+    /// The lines that are whole by now.
+    fn whole(&mut self, name: &str, chunk: &[u8]) -> Result<Vec<u8>, Failure> {
+        let held = self.partial.entry(name.to_owned()).or_default();
+        let Some(end) = chunk.iter().rposition(|byte| *byte == b'\n') else {
+            held.extend_from_slice(chunk);
+            if held.len() > LONGEST_LINE {
+                self.partial.remove(name);
+                let words = format!("{name}: a line is longer than {} MiB", LONGEST_LINE >> 20);
+                return Err(words.into());
+            }
+            return Ok(Vec::new());
+        };
+        let (lines, rest) = chunk.split_at(end + 1);
+        let mut whole = std::mem::replace(held, rest.to_vec());
+        whole.extend_from_slice(lines);
+        Ok(whole)
+    }
+
+    fn add(&mut self, batch: Recording) -> bool {
         for observed in batch.objects {
             let (kind, meta) = observed.object.kind_and_meta();
             let uid = meta.uid.as_deref().unwrap_or_default();
@@ -52,7 +82,14 @@ impl Heard {
             self.is_new = true;
             self.flows.entry(flow.key).and_modify(|held| held.merge(&flow.counters)).or_insert(flow.counters);
         }
-        Ok(!batch.coverage.is_empty())
+        !batch.coverage.is_empty()
+    }
+
+    /// That something was forgotten too early, to be said once each time.
+    pub(super) fn short(&mut self) -> Option<String> {
+        std::mem::take(&mut self.is_short).then(|| {
+            format!("forgotten: more than {REMEMBERED} flows in an hour; edges are told anew with all their connections")
+        })
     }
 
     /// Nothing more comes of this node's answer; half a line is none.
@@ -89,6 +126,10 @@ impl Heard {
             if self.flows.len() > REMEMBERED { latest } else { Hour::from_index(latest.index() - 1) };
         let known = self.flows.len();
         self.flows.retain(|key, _| key.hour >= before);
+        if self.flows.len() > REMEMBERED {
+            self.is_short = true;
+            self.flows.clear();
+        }
         self.objects.retain(|_, it| it.to.is_none_or(|to| to >= before.start()));
         if self.flows.len() < known {
             let recording = self.recording();
@@ -166,10 +207,13 @@ pub(super) fn run(
         return Ok(Exit::Done);
     }
     let (mut printer, mut heard) = (printer, Heard::default());
-    let Streams { out, .. } = streams;
+    let Streams { out, err, .. } = streams;
     local::follow_agent(source.agent.as_deref(), &mut |name, lines| {
         if heard.take(name, lines)? {
             printer.print(&mut heard, *out)?;
+        }
+        if let Some(words) = heard.short() {
+            writeln!(err, "{words}")?;
         }
         Ok(())
     })?;
@@ -217,6 +261,8 @@ mod tests {
             ("b", flow("b", 10, 7), vec![]),
             ("b", flow("b", 10, 8), vec![1]),
             ("a", flow("a", 10, 8), vec![]),
+            // An agent that was restarted counts from zero: what it tells then comes on top.
+            ("a", flow("a", 10, 2).replace("\"seq\":0", "\"seq\":1"), vec![2]),
             ("a", flow("a", 11, 1), vec![1]),
             // Two hours later the first is forgotten, and nothing of it is told again.
             ("a", flow("a", 12, 3), vec![3]),
@@ -243,6 +289,19 @@ mod tests {
         heard.cut("a");
         heard.take("a", flow("a", 10, 3).as_bytes()).expect("a line");
         assert_eq!(looked(&mut heard), [1]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_held_and_a_node_speaks_for_itself() {
+        let mut heard = Heard::default();
+        let chunk = vec![b'x'; 1 << 20];
+        let refused = (0..6).filter(|_| heard.take_node("a", &chunk).is_err()).count();
+        assert_eq!(refused, 1);
+        assert!(heard.partial.values().map(Vec::len).sum::<usize>() <= 1 << 20);
+        heard.cut("a");
+        let failure = heard.take_node("a", flow("b", 10, 1).as_bytes()).expect_err("it is b's");
+        assert!(failure.chain().contains("a flow of another node, `b`"), "{}", failure.chain());
+        assert_eq!(looked(&mut heard), [0; 0]);
     }
 
     #[test]

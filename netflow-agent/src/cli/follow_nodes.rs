@@ -35,7 +35,7 @@ pub(super) fn follow(
             match news {
                 Some(News::Lines { node, lines }) => {
                     // What one node says wrong is no reason to stop hearing the others.
-                    match heard.take(&format!("node {node}"), &lines) {
+                    match heard.take_node(&node, &lines) {
                         Ok(_) => due.is_new = true,
                         Err(failure) => writeln!(err, "not read: {}", failure.chain())?,
                     }
@@ -45,7 +45,7 @@ pub(super) fn follow(
                     writeln!(err, "following: node {node}{}", if back { ", back again" } else { "" })?;
                 }
                 Some(News::Away { node, error }) => {
-                    heard.cut(&format!("node {node}"));
+                    heard.cut(&node);
                     writeln!(err, "away: node {node}: {}", error.chain())?;
                     if error.is_forbidden() {
                         refused.insert(node);
@@ -55,7 +55,12 @@ pub(super) fn follow(
                     }
                 }
                 Some(News::Blind { error }) => writeln!(err, "new nodes are not seen: {}", error.chain())?,
-                None if due.comes() => due.took(|| printer.print(&mut heard, *out))?,
+                None if due.comes() => {
+                    due.took(|| printer.print(&mut heard, *out))?;
+                    if let Some(words) = heard.short() {
+                        writeln!(err, "{words}")?;
+                    }
+                }
                 None => {}
             }
             Ok(())

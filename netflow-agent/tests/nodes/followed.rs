@@ -77,14 +77,14 @@ const FRONTEND: &str = "203.0.113.7";
 const BACKEND: &str = "203.0.113.8";
 
 fn pods(shop: &Shop) -> String {
-    let pod = |name: &str, node: &str, ip: &str| {
+    let pod = |name: &str, ip: &str| {
         format!(
             "{{\"kind\":\"object\",\"from\":\"{}\",\"object\":{{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{{\"namespace\":\"n\",\
-             \"name\":\"{name}\",\"uid\":\"u-{name}\"}},\"spec\":{{\"nodeName\":\"{node}\"}},\"status\":{{\"podIP\":\"{ip}\"}}}}}}\n",
+             \"name\":\"{name}\",\"uid\":\"u-{name}\"}},\"status\":{{\"podIP\":\"{ip}\"}}}}}}\n",
             shop.since
         )
     };
-    pod("web", "node-a", FRONTEND) + &pod("api", "node-b", BACKEND)
+    pod("web", FRONTEND) + &pod("api", BACKEND)
 }
 
 fn server(shop: &Shop) -> Server {
