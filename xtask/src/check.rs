@@ -18,7 +18,12 @@ pub(crate) fn run(_args: &Args) -> Outcome {
     program::run(cargo().args(["fmt", "--all", "--check"]))?;
     tidy::run(&tidy::Args {})?;
     lints()?;
-    for features in [&["--no-default-features"][..], &["--no-default-features", "--features", "cluster"]] {
+    let sets = [
+        &["--no-default-features"][..],
+        &["--no-default-features", "--features", "cluster"],
+        &["--features", "test-cluster"],
+    ];
+    for features in sets {
         let mut command = cargo();
         command.args(["clippy", "--quiet", "--locked", "--package", "netflow-agent", "--all-targets"]);
         program::run(command.args(features).args(["--", "-D", "warnings"]))?;

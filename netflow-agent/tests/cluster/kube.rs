@@ -74,7 +74,9 @@ impl Kube {
         let stays = kept || std::env::var_os("NETFLOW_CLUSTER").is_some_and(|word| word == "keep");
         let kube = Self { kit, kubectl, kubeconfig, folder, stays, beside: Mutex::default(), _lock: lock };
         if !kept {
-            NODES.iter().for_each(|node| kube.give_own_state(node));
+            for node in NODES {
+                kube.give_own_state(node);
+            }
         }
         Ok(kube)
     }
