@@ -19,7 +19,8 @@ fn ends(client: IpAddr, server: SocketAddr) -> [Key; 2] {
     [key(Side::Client, client, server.ip()), key(Side::Server, server.ip(), client)]
 }
 
-/// One connection: the client sends `up` bytes, the server answers with `down`; both close.
+/// One connection: the client sends `up` bytes, the server answers with `down`; both close. A dual-stack server is
+/// called by a dual-stack client, at its IPv4 address.
 fn exchange(client: &lab::Pod, server: &lab::Pod, at: SocketAddr, up: usize, down: usize) {
     let listener = server.run(|| TcpListener::bind(at).expect("listen"));
     std::thread::scope(|scope| {
@@ -29,7 +30,8 @@ fn exchange(client: &lab::Pod, server: &lab::Pod, at: SocketAddr, up: usize, dow
             stream.read_exact(&mut request).expect("read the request");
             stream.write_all(&vec![1; down]).expect("answer");
         });
-        let to = if at.ip().is_unspecified() { server.v4(at.port()) } else { at };
+        let mapped = SocketAddr::new(server.ip4.to_ipv6_mapped().into(), at.port());
+        let to = if at.ip().is_unspecified() { mapped } else { at };
         let mut stream = client.run(|| TcpStream::connect(to).expect("connect"));
         stream.write_all(&vec![2; up]).expect("send the request");
         stream.read_to_end(&mut Vec::new()).expect("read the answer");
@@ -63,8 +65,8 @@ fn both_ends_know_their_role_and_the_payload() {
 }
 
 #[test]
-fn a_dual_stack_socket_that_talks_ipv4_is_an_ipv4_flow() {
-    let lab = lab_of!("tcp::a_dual_stack_socket_that_talks_ipv4_is_an_ipv4_flow", 2);
+fn dual_stack_sockets_that_talk_ipv4_are_an_ipv4_flow() {
+    let lab = lab_of!("tcp::dual_stack_sockets_that_talk_ipv4_are_an_ipv4_flow", 2);
     let (client, server) = (lab.pod(0), lab.pod(1));
     let mut observed = Observed::start(&lab);
     exchange(client, server, "[::]:8080".parse().expect("an address"), 1, 1);
