@@ -164,8 +164,9 @@ fn clocks(shown: &BTreeMap<String, (Time, Time)>) -> (Vec<String>, Option<String
     let ahead = |(theirs, ours): &(Time, Time)| theirs.seconds() - ours.seconds();
     let mut all: Vec<i64> = shown.values().map(ahead).chain([0]).collect();
     all.sort_unstable();
-    // Where two nodes differ, the one that differs from this machine too is astray.
-    let right = all[(all.len() - 1) / 2];
+    // Where two clocks differ, this machine's is believed.
+    let middle = [all[(all.len() - 1) / 2], all[all.len() / 2]];
+    let right = middle.into_iter().min_by_key(|seconds| seconds.abs()).unwrap_or_default();
     let words = |seconds: i64| {
         let side = if seconds > 0 { "ahead of" } else { "behind" };
         format!("{} s {side}", seconds.abs())
